@@ -1,0 +1,287 @@
+package cts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/cloudtraceservice/cts/obs"
+)
+
+// DumpSource is what a [Dumper] reads: every [Store] is one.
+type DumpSource interface {
+	Log
+	ID() string
+}
+
+// DumperOptions configure a [Dumper]. A nil pointer and the zero value have the
+// defaults. They are copied.
+type DumperOptions struct {
+	// Prefix begins the names of trace files (file_prefix_name of CTS): up to 64
+	// letters, digits, '.', '_' and '-'. Default: none.
+	Prefix string
+
+	// Region is part of the path and name of trace files: 1 to 64 letters,
+	// digits, '.', '_' and '-'. Default: "local".
+	Region string
+
+	// WithoutServiceFolders puts the traces of all services of a tracker into one
+	// file (is_sort_by_service of CTS switched off). Default: false.
+	WithoutServiceFolders bool
+
+	// MaxTraces and MaxBytes (of JSON) cut a cycle when that much is waiting. One
+	// cycle makes at most one file per tracker and service, and is held in
+	// memory. Defaults: 50,000 and 32 MiB.
+	MaxTraces int
+	MaxBytes  int64
+
+	// MaxAge cuts a cycle when its oldest trace was recorded that long ago.
+	// Default: 5 minutes, as CTS.
+	MaxAge time.Duration
+
+	// PollInterval is how often Run looks for new traces. Default: 1 s.
+	PollInterval time.Duration
+
+	// Level is the level of gzip, 1 (fastest) to 9 (smallest). Default: 6.
+	Level int
+
+	// States keeps the plan and the checkpoint. Default: the source, which must
+	// then be a StateStore.
+	States StateStore
+
+	// StateName is the name of that state; two Dumpers on one store, into
+	// different buckets, have different ones. Default: "dumper".
+	StateName string
+
+	// Events are called during dumps. Default: none.
+	Events *DumperEvents
+
+	// Clock tells the time. Default: time.Now.
+	Clock func() time.Time
+}
+
+// DumperEvents are called by the Dumper. Each may be nil. They are called by the
+// goroutine that dumps, must return soon, and must not call the Dumper. What they
+// report is in [Dumper.Status] too.
+type DumperEvents struct {
+	FileDumped func(FileInfo)         // a trace file is verified in the bucket; again when its cycle is repeated
+	Failed     func(error)            // a cycle failed; it is tried again
+	Damaged    func(*CorruptionError) // traces could not be read and will be in no file
+}
+
+// FileInfo describes a trace file in the bucket.
+type FileInfo struct {
+	Key     string // object key
+	Tracker string // tracker_name of its traces
+	Service string // their service_type; "" without service folders
+	Traces  int    // how many
+	Bytes   int64  // of the content, uncompressed
+	Stored  int64  // of the object, compressed
+}
+
+// Dumper carries the traces of a store into a bucket as trace files, in the layout
+// of CTS:
+//
+//	CloudTraces/REGION/YYYY/MM/DD/TRACKER/SERVICE/PREFIX_CloudTrace_REGION_YYYY-MM-DDTHH-MM-SSZ_HEX.json.gz
+//
+// Each is a JSON array of traces on one line, in order of position, compressed with
+// gzip. The bucket holds each trace once, whenever the process is killed: before
+// the first file of a cycle is put, the plan of the cycle is saved in the store; a
+// cycle that was interrupted is done again exactly as planned, names depend on the
+// content alone and an existing object is never overwritten; and the checkpoint
+// moves when every file of the cycle was read back and found equal.
+//
+// Call [Dumper.Run] in a goroutine of its own, or [Dumper.Flush] when it suits. Its
+// methods are safe for concurrent use.
+type Dumper struct {
+	opts   DumperOptions
+	source DumpSource
+	bucket obs.Client
+
+	turn  sync.Mutex // held during a cycle; guards the following
+	state dumpState
+	begun bool    // state was loaded
+	next  *window // traces that wait for the cut of the next cycle
+
+	mu     sync.Mutex
+	status DumperStatus
+}
+
+// DumperStatus is the state of a Dumper at one moment.
+type DumperStatus struct {
+	Position    Position  // everything up to it is verified in the bucket
+	Waiting     int       // traces read that wait for the next cycle
+	Oldest      time.Time // when the oldest of them was recorded; zero if none waits
+	Files       int64     // trace files dumped by this Dumper
+	Traces      int64     // traces in them
+	Bytes       int64     // of their content, uncompressed
+	Stored      int64     // of the objects
+	Damaged     int64     // damaged places in the store that were passed over
+	LastDump    time.Time // when a cycle was completed last
+	LastError   error     // why the last cycle failed; nil when it did not
+	LastErrorAt time.Time // when it failed
+}
+
+var (
+	dumpPrefix = regexp.MustCompile(`^[0-9A-Za-z._-]{0,64}$`)
+	dumpRegion = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
+)
+
+// NewDumper returns a Dumper from source into bucket; nil options are the defaults.
+// It does nothing until Run or Flush is called.
+func NewDumper(source DumpSource, bucket obs.Client, opts *DumperOptions) (*Dumper, error) {
+	if source == nil || bucket == nil {
+		return nil, errors.New("cts: NewDumper needs a source and a bucket")
+	}
+	var o DumperOptions
+	if opts != nil {
+		o = *opts
+	}
+	if o.States == nil {
+		states, ok := stateStore(source)
+		if !ok {
+			return nil, fmt.Errorf("%w: it keeps no states; give DumperOptions.States", ErrNotSupported)
+		}
+		o.States = states
+	}
+	if err := o.setDefaults(); err != nil {
+		return nil, err
+	}
+	return &Dumper{opts: o, source: source, bucket: bucket}, nil
+}
+
+// setDefaults fills in the defaults and returns all faults together.
+func (o *DumperOptions) setDefaults() error {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("cts: DumperOptions."+format, args...))
+	}
+	fill(&o.Region, "local")
+	fill(&o.StateName, "dumper")
+	if !dumpPrefix.MatchString(o.Prefix) {
+		fault("Prefix: %q: want up to 64 letters, digits, '.', '_' and '-'", o.Prefix)
+	}
+	if !dumpRegion.MatchString(o.Region) {
+		fault("Region: %q: want 1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit", o.Region)
+	}
+	if err := CheckStateName(o.StateName); err != nil {
+		fault("StateName: %v", err)
+	}
+	if o.MaxTraces < 0 || o.MaxBytes < 0 || o.MaxAge < 0 || o.PollInterval < 0 {
+		fault("MaxTraces, MaxBytes, MaxAge and PollInterval must not be negative")
+	}
+	if o.Level < 0 || o.Level > gzip.BestCompression {
+		fault("Level: %d: want 1 to 9", o.Level)
+	}
+	if o.MaxTraces == 0 {
+		o.MaxTraces = 50_000
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 32 << 20
+	}
+	if o.MaxAge == 0 {
+		o.MaxAge = 5 * time.Minute
+	}
+	if o.PollInterval == 0 {
+		o.PollInterval = time.Second
+	}
+	if o.Level == 0 {
+		o.Level = 6
+	}
+	if o.Events == nil {
+		o.Events = &DumperEvents{}
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now //nolint:forbidigo // the one default of the injected clock
+	}
+	return errors.Join(faults...)
+}
+
+// longestPause is the longest that Run waits after failures.
+const longestPause = time.Minute
+
+// Run dumps until ctx ends, and then returns nil. What is waiting then stays in the
+// store for the next Run; call [Dumper.Flush] to have it dumped. A cycle that fails
+// is tried again, after pauses that grow to a minute: the store is the queue. Only
+// what no retry mends ends Run: [ErrForeignCheckpoint], [ErrPositionGone],
+// [ErrStateConflict], [ErrVersion], [ErrClosed].
+func (d *Dumper) Run(ctx context.Context) error {
+	pause := d.opts.PollInterval
+	for {
+		err := d.dump(ctx, false)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			pause = d.opts.PollInterval
+		case hopeless(err):
+			return err
+		default:
+			pause = min(2*pause, max(longestPause, d.opts.PollInterval))
+		}
+		wait := time.NewTimer(pause)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return nil
+		}
+	}
+}
+
+func hopeless(err error) bool {
+	return errors.Is(err, ErrForeignCheckpoint) || errors.Is(err, ErrPositionGone) ||
+		errors.Is(err, ErrStateConflict) || errors.Is(err, ErrVersion) || errors.Is(err, ErrClosed)
+}
+
+// Flush dumps everything that the store had synced when it was called, however
+// little and young, and returns when it is verified in the bucket.
+func (d *Dumper) Flush(ctx context.Context) error { return d.dump(ctx, true) }
+
+// Status returns the state of the Dumper.
+func (d *Dumper) Status() DumperStatus {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.status
+}
+
+// dump runs cycles until nothing is due: nothing at all when all is set, otherwise
+// nothing that MaxTraces, MaxBytes or MaxAge cut.
+func (d *Dumper) dump(ctx context.Context, all bool) error {
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	err := d.resume(ctx)
+	for more := true; err == nil && more; {
+		var due bool
+		due, more, err = d.collect(ctx)
+		if err == nil && (due || all) && d.next.traces > 0 {
+			err = d.cycle(ctx)
+		}
+	}
+	d.note(err)
+	return err
+}
+
+// note keeps what Status reports.
+func (d *Dumper) note(err error) {
+	now := d.opts.Clock()
+	d.mu.Lock()
+	st := &d.status
+	st.Position = d.state.Position
+	st.Waiting, st.Oldest = 0, time.Time{}
+	if d.next != nil && d.next.traces > 0 {
+		st.Waiting, st.Oldest = d.next.traces, time.UnixMilli(d.next.oldest)
+	}
+	if st.LastError = err; err != nil {
+		st.LastErrorAt = now
+	}
+	d.mu.Unlock()
+	if err != nil && d.opts.Events.Failed != nil {
+		d.opts.Events.Failed(err)
+	}
+}

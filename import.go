@@ -1,0 +1,128 @@
+package cts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// ImportResult says what Import did.
+type ImportResult struct {
+	Stored   int             // new in the store
+	Existing int             // there already, the same
+	Failed   []ImportFailure // not stored, in order of index
+}
+
+// ImportFailure is one record that was not stored, and why.
+type ImportFailure struct {
+	Index int   // its index among the records given
+	Err   error // why: ErrInvalidTrace, ErrIDConflict, ErrTooLarge
+}
+
+// Import stores records that were made elsewhere. Each has [Ext.Source] with the
+// name of its source and its id there, from which its trace id is derived
+// ([ImportedID]): importing a record twice changes nothing. A source that gives
+// another record under the same id is an [ErrIDConflict] of that record. Records go
+// through redaction and limits, not through the policy, and nothing is filled in
+// from the context. They are durable when Import returns, in their order, whatever
+// the Tracker's delivery.
+//
+// A record that can't be stored never fails its neighbours; it is in Failed. The
+// error is about the store, or the context between two batches: then the result
+// says what was done so far, and repeating the whole import is safe.
+func (t *Tracker) Import(ctx context.Context, records []*Trace) (ImportResult, error) {
+	var result ImportResult
+	if !t.gate.enter() {
+		return result, ErrClosed
+	}
+	defer t.gate.leave()
+	var batch importBatch
+	for i, record := range records {
+		json, err := t.prepareImport(ctx, record)
+		if err != nil {
+			result.fail(i, err)
+			continue
+		}
+		if batch.full(len(json)) {
+			if err := t.importBatch(ctx, &batch, &result); err != nil {
+				return result, err
+			}
+		}
+		batch.add(i, json)
+	}
+	err := t.importBatch(ctx, &batch, &result)
+	slices.SortFunc(result.Failed, func(a, b ImportFailure) int { return a.Index - b.Index })
+	return result, err
+}
+
+func (r *ImportResult) fail(index int, err error) {
+	r.Failed = append(r.Failed, ImportFailure{Index: index, Err: err})
+}
+
+// importBatch collects records for one append.
+type importBatch struct {
+	entries []Entry
+	indexes []int
+	bytes   int
+}
+
+func (b *importBatch) full(next int) bool {
+	return len(b.entries) == batchTraces || len(b.entries) > 0 && b.bytes+next > batchBytes
+}
+
+func (b *importBatch) add(index int, json []byte) {
+	b.entries = append(b.entries, Entry{JSON: json})
+	b.indexes = append(b.indexes, index)
+	b.bytes += len(json)
+}
+
+// remove takes out one record and returns its index among all.
+func (b *importBatch) remove(i int) int {
+	index := b.indexes[i]
+	b.entries = append(b.entries[:i], b.entries[i+1:]...)
+	b.indexes = append(b.indexes[:i], b.indexes[i+1:]...)
+	return index
+}
+
+func (t *Tracker) prepareImport(ctx context.Context, record *Trace) ([]byte, error) {
+	if record == nil {
+		return nil, &FieldError{Field: "ext.source", Reason: "there is no record"}
+	}
+	if record.Ext.Source.Name == "" || record.Ext.Source.ID == "" {
+		return nil, &FieldError{Field: "ext.source", Reason: "an imported record names its source and its id there"}
+	}
+	w := t.work.Get().(*work)
+	defer t.release(w)
+	if _, err := t.prepare(ctx, w, record, imported); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(w.json), nil
+}
+
+// importBatch appends a batch, less the records that conflict, and empties it.
+func (t *Tracker) importBatch(ctx context.Context, b *importBatch, result *ImportResult) error {
+	for len(b.entries) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		done, err := t.store.Append(context.WithoutCancel(ctx), b.entries)
+		var conflict *ConflictError
+		switch {
+		case errors.As(err, &conflict) && conflict.Index >= 0 && conflict.Index < len(b.entries):
+			result.fail(b.remove(conflict.Index), err)
+			continue
+		case err != nil:
+			t.failed(len(b.entries), err)
+			return fmt.Errorf("cts: importing %d records: %w", len(b.entries), err)
+		}
+		fresh := len(b.entries) - done.Existing
+		result.Stored += fresh
+		result.Existing += done.Existing
+		t.stats.imported.Add(int64(fresh))
+		t.stats.already.Add(int64(done.Existing))
+		*b = importBatch{entries: b.entries[:0], indexes: b.indexes[:0]}
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package cts
+
+import (
+	"context"
+	"sync"
+)
+
+// queue holds the JSON of traces that are accepted and not yet stored, bounded in
+// bytes. Traces of a queued Tracker are in it on their way; besides those, it keeps
+// what must not be lost and could not be stored at once: the outcomes of attempts,
+// and traces of which it is unknown whether the store has them. For these room is
+// reserved: they are bounded by the number of attempts and never refused.
+type queue struct {
+	limit int
+
+	mu       sync.Mutex
+	buf      []byte // JSON of the traces, one behind the other
+	ends     []int  // where each ends in buf
+	reserved []item // traces with reserved room
+	spare    load   // memory of the last load, to be used again
+	bytes    int    // of everything that is not done, in the current load too
+	traces   int
+	taken    uint64        // loads that were taken
+	done     uint64        // loads that are done
+	changed  chan struct{} // closed when room appears or a load is done
+
+	wake chan struct{} // holds a token when there is something to take
+}
+
+// load is what the flusher takes at once.
+type load struct {
+	buf      []byte
+	ends     []int
+	reserved []item
+}
+
+// item is one trace on its way to the store.
+type item struct {
+	json    []byte
+	role    role
+	attempt *Attempt // that it is the outcome of
+}
+
+// role says what a trace is to the accounts.
+type role uint8
+
+const (
+	offered  role = iota // a trace of the application
+	ended                // the same, and the outcome of an attempt
+	own                  // the Tracker's own, with room in the queue
+	freshGap             // a gap trace made just now, without room in the queue
+)
+
+func newQueue(limit int) *queue {
+	return &queue{limit: limit, changed: make(chan struct{}), wake: make(chan struct{}, 1)}
+}
+
+// put adds a trace if there is room.
+func (q *queue) put(json []byte) bool {
+	q.mu.Lock()
+	if q.bytes+len(json) > q.limit {
+		q.mu.Unlock()
+		return false
+	}
+	q.buf = append(q.buf, json...)
+	q.ends = append(q.ends, len(q.buf))
+	q.bytes += len(json)
+	q.traces++
+	first := len(q.ends) == 1
+	q.mu.Unlock()
+	if first {
+		q.signal()
+	}
+	return true
+}
+
+// putWait adds a trace as soon as there is room, and gives up when ctx ends.
+func (q *queue) putWait(ctx context.Context, json []byte) bool {
+	for {
+		changed := q.watch()
+		if q.put(json) {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// putReserved adds a trace whose room was reserved. It keeps its memory.
+func (q *queue) putReserved(it item) {
+	q.mu.Lock()
+	q.reserved = append(q.reserved, it)
+	q.bytes += len(it.json)
+	q.traces++
+	q.mu.Unlock()
+	q.signal()
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// watch returns a channel that is closed at the next change.
+func (q *queue) watch() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.changed
+}
+
+// take returns everything there is, to be finished with finish.
+func (q *queue) take() load {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := load{buf: q.buf, ends: q.ends, reserved: q.reserved}
+	q.buf, q.ends, q.reserved = q.spare.buf, q.spare.ends, nil
+	q.spare = load{}
+	q.taken++
+	return l
+}
+
+// release makes room: traces of the current load are stored or given up.
+func (q *queue) release(traces, bytes int) {
+	q.mu.Lock()
+	q.traces -= traces
+	q.bytes -= bytes
+	q.broadcast()
+	q.mu.Unlock()
+}
+
+// finish ends the load. Its memory is used again unless a burst made it large.
+func (q *queue) finish(l load) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if cap(l.buf) <= q.limit {
+		q.spare = load{buf: l.buf[:0], ends: l.ends[:0]}
+	}
+	q.done++
+	q.broadcast()
+}
+
+func (q *queue) broadcast() {
+	close(q.changed)
+	q.changed = make(chan struct{})
+}
+
+// drain waits until all that is in the queue now is done. It fails when ctx ends,
+// or with [ErrClosed] when the flusher does.
+func (q *queue) drain(ctx context.Context, flusher <-chan struct{}) error {
+	q.mu.Lock()
+	target := q.taken + 1 // also when nothing is queued: a gap may be due
+	q.mu.Unlock()
+	q.signal()
+	for {
+		q.mu.Lock()
+		done, changed := q.done, q.changed
+		q.mu.Unlock()
+		if done >= target {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-flusher:
+			return ErrClosed
+		}
+	}
+}
+
+func (q *queue) size() (traces, bytes int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.traces, q.bytes
+}
