@@ -42,6 +42,7 @@ const (
 // in it, which are the caller's. It returns false for a trace that is not to be
 // recorded. It must not keep t and is called by many goroutines at a time.
 type Processor interface {
+	// Process decides on t.
 	Process(ctx context.Context, t *Trace) bool
 }
 
@@ -152,36 +153,36 @@ func (o *TrackerOptions) withDefaults() (TrackerOptions, error) {
 	return c, errors.Join(faults...)
 }
 
-func (c *TrackerOptions) setDefaults(fault func(string, ...any)) {
-	if c.BlockTimeout == 0 {
-		c.BlockTimeout = time.Second
+func (o *TrackerOptions) setDefaults(fault func(string, ...any)) {
+	if o.BlockTimeout == 0 {
+		o.BlockTimeout = time.Second
 	}
-	if c.AppendTimeout == 0 {
-		c.AppendTimeout = 30 * time.Second
+	if o.AppendTimeout == 0 {
+		o.AppendTimeout = 30 * time.Second
 	}
-	if c.QueueBytes == 0 {
-		c.QueueBytes = 16 << 20
+	if o.QueueBytes == 0 {
+		o.QueueBytes = 16 << 20
 	}
-	if c.MaxAttempts == 0 {
-		c.MaxAttempts = 10_000
+	if o.MaxAttempts == 0 {
+		o.MaxAttempts = 10_000
 	}
-	if c.Clock == nil {
-		c.Clock = time.Now //nolint:forbidigo // the one default of the injected clock
+	if o.Clock == nil {
+		o.Clock = time.Now //nolint:forbidigo // the one default of the injected clock
 	}
-	c.Limits = c.Limits.withDefaults()
-	c.HashKey = append([]byte(nil), c.HashKey...)
-	if c.Events == nil {
-		c.Events = &TrackerEvents{}
+	o.Limits = o.Limits.withDefaults()
+	o.HashKey = append([]byte(nil), o.HashKey...)
+	if o.Events == nil {
+		o.Events = &TrackerEvents{}
 	}
 	switch {
-	case c.WithoutRedaction:
-		c.Redactor = nil
-	case c.Redactor == nil:
+	case o.WithoutRedaction:
+		o.Redactor = nil
+	case o.Redactor == nil:
 		r, err := redact.New(nil)
 		if err != nil {
 			fault("Redactor: %v", err)
 		}
-		c.Redactor = r
+		o.Redactor = r
 	}
 }
 

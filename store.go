@@ -51,8 +51,16 @@ func (e Entry) Clone() Entry {
 	return e
 }
 
+// withoutBodies returns e as [Query.HeadsOnly] asks for.
+func (e Entry) withoutBodies() Entry {
+	t := *e.Trace
+	t.head()
+	e.Trace, e.JSON = &t, t.AppendJSON(nil)
+	return e
+}
+
 // Cursor returns a text from which another run of the same query goes on right
-// behind this trace, see [Query.From]. It is "" for an entry that no Query yielded.
+// behind this trace, see [Query.Resume]. It is "" for an entry that no Query yielded.
 func (e Entry) Cursor() string {
 	if e.scan == nil || e.Trace == nil {
 		return ""
@@ -86,6 +94,7 @@ type Appended struct {
 // Append never changes the caller's memory nor keeps it after it returned. It may
 // be called by any number of goroutines at a time.
 type Appender interface {
+	// Append stores one batch.
 	Append(ctx context.Context, batch []Entry) (Appended, error)
 }
 
@@ -101,6 +110,7 @@ type Appender interface {
 // The iterator may be left at any step, run more than once, and run by several
 // goroutines at a time. It stops with the context's error when the context ends.
 type Reader interface {
+	// Query yields the traces that q accepts.
 	Query(ctx context.Context, q Query) iter.Seq2[Entry, error]
 }
 
@@ -115,6 +125,7 @@ type Reader interface {
 //
 // A store that can't promise this order does not implement Log.
 type Log interface {
+	// After yields every trace behind pos.
 	After(ctx context.Context, pos Position) iter.Seq2[Entry, error]
 }
 
@@ -128,7 +139,11 @@ type Store interface {
 	Appender
 	Reader
 	Log
+
+	// ID returns the store's UUID.
 	ID() string
+
+	// Close waits for appends under way and closes the store.
 	Close() error
 }
 
@@ -142,7 +157,10 @@ type Store interface {
 // and '_' and does not begin with '.', see [CheckStateName]; a state is at most
 // [MaxStateBytes].
 type StateStore interface {
+	// LoadState returns a state and its generation.
 	LoadState(ctx context.Context, name string) (data []byte, generation uint64, err error)
+
+	// SaveState replaces a state whose generation is still the one given.
 	SaveState(ctx context.Context, name string, data []byte, generation uint64) (uint64, error)
 }
 
@@ -152,6 +170,7 @@ type StateStore interface {
 // Verify returns what it found; damage is part of the report and not an error.
 // Appends and queries go on meanwhile.
 type Verifier interface {
+	// Verify reads and checks everything.
 	Verify(ctx context.Context) (VerifyReport, error)
 }
 

@@ -1,0 +1,100 @@
+// Package cts is the audit trail that a Go service carries with it. It records who
+// did what, when, from where, on which resource and with what result; keeps the
+// records so that no acknowledged one is lost; answers questions over them; and
+// delivers them as compressed trace files to an object bucket. It does for your own
+// service what Cloud Trace Service (CTS) does for a public cloud, with the same
+// words, record schema and file layout. Nothing has to run beside it.
+//
+// # A trace from handler to bucket
+//
+// A [Trace] is the record of one operation. It moves in one direction:
+//
+//	capture  →  Tracker  →  Store  →  Dumper  →  bucket
+//
+// Capture makes traces: the HTTP middleware in capture/ctshttp, the reader of AWS
+// CloudTrail in capture/cloudtrail, or your own call of [Tracker.Record]. The
+// [Tracker] takes each trace through policy, redaction, limits and stamp, in this
+// order, and delivers it to a [Store]. The [Dumper] follows the store and carries
+// its traces into a bucket, an obs.Client. The [Query] asks a store questions.
+//
+// # Recording
+//
+// Open a store and a tracker on it, and record:
+//
+//	store, err := filestore.Open("/var/lib/shop/audit", nil)
+//	…
+//	tracker, err := cts.Open(ctx, store, &cts.TrackerOptions{ServiceType: "SHOP"})
+//	…
+//	receipt, err := tracker.Record(ctx, &cts.Trace{
+//		Name:         "deleteOrder",
+//		ResourceType: "order",
+//		ResourceID:   order.ID,
+//		User:         cts.User{Name: "alice"},
+//		SourceIP:     "192.0.2.7",
+//		Code:         "200",
+//	})
+//
+// When Record returns without an error, the trace is on disk: that is [Durable]
+// delivery, the default. With [Queued] delivery Record returns as soon as the trace
+// is in a bounded queue in memory; what a kill may take of it is found and declared
+// at the next start. The actor and origin of a request travel in the context, see
+// [WithActor] and [WithOrigin].
+//
+// # Before and after
+//
+// Whoever must not act unrecorded uses two traces. [Tracker.Begin] records the
+// attempt, durably, before the operation; [Attempt.End] records its outcome. An
+// attempt whose process dies in between is given the outcome unknown by the next
+// [Open]. Queries pass over attempts unless asked; [OpenAttempts] lists those
+// without an outcome.
+//
+// # What is lost is declared
+//
+// Traces that are offered and can't be stored (a full queue, a full disk) are
+// counted, and a gap trace says how many were lost, when and why: it is named
+// tracesLost and comes before the next ordinary trace. While nothing is under way,
+// offered = stored + lost, see [Status].
+//
+// # Secrets
+//
+// Every trace goes through package redact before anything else is done with it:
+// passwords, tokens, keys and card numbers in requests, responses, messages and
+// labels are masked, by the names they stand under and by their form, and each is
+// listed in [Ext.Redacted] with its place and length. Redaction is on unless
+// switched off.
+//
+// # Asking
+//
+// A [Query] is a plain value:
+//
+//	q := cts.Query{}.
+//		Where(cts.Eq(cts.FieldResourceID, id), cts.Eq(cts.FieldTraceName, "deleteServer")).
+//		Between(yesterday, time.Time{})
+//	for e, err := range store.Query(ctx, q) {
+//		…
+//		fmt.Println(e.Trace.User.Name, e.Trace.SourceIP)
+//	}
+//
+// [ReadPage] returns pages; a page's cursor resumes exactly behind it, whatever was
+// appended since.
+//
+// # Dumping
+//
+// A [Dumper] puts trace files into a bucket, in the layout of CTS, each trace once:
+//
+//	bucket, err := dirobs.Open("/srv/bucket", nil)
+//	dumper, err := cts.NewDumper(store, bucket, &cts.DumperOptions{Region: "eu-1"})
+//	go dumper.Run(ctx)
+//
+// # Reading what CTS wrote
+//
+// A [Decoder] reads traces from everything that CTS itself writes or wrote: trace
+// files, replies of its API in three versions, function events.
+//
+// # Errors
+//
+// Errors are few, are told apart with errors.Is, and say what to do: see
+// [ErrStoreFull] and its neighbours. Work in the background reports through structs
+// of callbacks, and Status keeps the last of each. The package logs nothing, exits
+// nowhere and has no global state.
+package cts
