@@ -1,0 +1,81 @@
+package cts_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+
+	"github.com/cloudtraceservice/cts"
+	"github.com/cloudtraceservice/cts/capture/ctshttp"
+	"github.com/cloudtraceservice/cts/obs/dirobs"
+	"github.com/cloudtraceservice/cts/store/filestore"
+)
+
+// audited embeds the audit trail into a service. The README shows its body.
+func audited(ctx context.Context, dir string, mux *http.ServeMux, serve func(http.Handler) error) error {
+	store, err := filestore.Open(filepath.Join(dir, "store"), nil) // one process writes; nothing else to run
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+
+	tracker, err := cts.Open(ctx, store, &cts.TrackerOptions{ServiceType: "SHOP"})
+	if err != nil {
+		return err
+	}
+	defer tracker.Close(context.WithoutCancel(ctx)) // stores what is under way
+
+	bucket, err := dirobs.Open(filepath.Join(dir, "bucket"), nil) // trace files, in CTS's layout
+	if err != nil {
+		return err
+	}
+	dumper, err := cts.NewDumper(store, bucket, &cts.DumperOptions{Region: "eu-1"})
+	if err != nil {
+		return err
+	}
+	go dumper.Run(ctx) // a file per service every five minutes, or 50,000 traces
+
+	audit, err := ctshttp.New(tracker, nil)
+	if err != nil {
+		return err
+	}
+	return serve(audit.Inner(mux)) // no durable record of a change, no change
+}
+
+func Example() {
+	dir, err := os.MkdirTemp("", "cts-example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	mux := http.NewServeMux()
+	mux.HandleFunc("DELETE /v1/orders/{order_id}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	ctx, stop := context.WithCancel(context.Background())
+	err = audited(ctx, dir, mux, func(h http.Handler) error {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("DELETE", "/v1/orders/4711", http.NoBody))
+		return nil
+	})
+	stop()
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	reader, err := filestore.OpenReader(filepath.Join(dir, "store"), nil) // while the service runs, too
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer reader.Close()
+	q := cts.Query{}.Where(cts.Eq(cts.FieldResourceID, "4711")).Limited(10)
+	for e, err := range reader.Query(ctx, q) {
+		if err != nil {
+			fmt.Println(err)
+			break
+		}
+		fmt.Println(e.Trace.Name, e.Trace.ResourceType, e.Trace.Code, e.Trace.Ext.Outcome)
+	}
+	// Output: deleteOrder order 204 success
+}

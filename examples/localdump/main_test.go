@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var lastLine = regexp.MustCompile(`(?m)^recorded=(\d+) stored=(\d+) dumped=(\d+) files=(\d+) own=(\d+) verified=(\w+)\n\z`)
+
+// drill runs the program and returns its last line's values and its whole output.
+func drill(t *testing.T, code int, args ...string) ([]string, string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if got := run(t.Context(), args, &out, &errs); got != code {
+		t.Fatalf("exit code %d, want %d\n%s%s", got, code, out.String(), errs.String())
+	}
+	return lastLine.FindStringSubmatch(out.String()), out.String() + errs.String()
+}
+
+func TestEverythingAgrees(t *testing.T) {
+	dir := t.TempDir()
+	got, out := drill(t, 0, "-dir", dir, "-requests", "300")
+	if got == nil || got[1] != "300" || got[2] != "300" || got[3] != "300" || got[6] != "ok" {
+		t.Fatalf("last line: %v\n%s", got, out)
+	}
+	for _, question := range []string{"Who deleted", "What changed on", "ten minutes", "All failures", "What crashed?", "fail most"} {
+		if !strings.Contains(out, question) {
+			t.Errorf("it does not ask %q", question)
+		}
+	}
+	// A second run in the same folder goes on with the same store and bucket.
+	if got, out = drill(t, 0, "-dir", dir, "-requests", "50"); got == nil || got[1] != "50" || got[3] != "50" {
+		t.Fatalf("second run: %v\n%s", got, out)
+	}
+}
+
+// The passwords and tokens that the clients send are nowhere in the folder.
+func TestNoSecretsOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	drill(t, 0, "-dir", dir, "-requests", "200")
+	seen := 0
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		for _, secret := range []string{"correct horse", "token-of-"} {
+			if bytes.Contains(content, []byte(secret)) {
+				t.Errorf("%s holds %q", path, secret)
+			}
+		}
+		seen++
+		return err
+	})
+	if err != nil || seen < 5 {
+		t.Fatalf("%d files, %v", seen, err)
+	}
+}
+
+// A trace file that somebody changed, and one that is gone, are found.
+func TestTamperingIsFound(t *testing.T) {
+	for name, tamper := range map[string]func(path string) error{
+		"gone":    os.Remove,
+		"changed": func(path string) error { return os.WriteFile(path, []byte("nothing to see"), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			drill(t, 0, "-dir", dir, "-requests", "50")
+			files, err := filepath.Glob(filepath.Join(dir, "bucket/CloudTraces/*/*/*/*/*/ECS/*.json.gz"))
+			if err != nil || len(files) == 0 {
+				t.Fatalf("%d files, %v", len(files), err)
+			}
+			if err := tamper(files[0]); err != nil {
+				t.Fatal(err)
+			}
+			if got, out := drill(t, 1, "-dir", dir, "-requests", "10"); got == nil || got[6] != "failed" {
+				t.Errorf("last line: %v\n%s", got, out)
+			}
+		})
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{{"-requests", "0"}, {"surplus"}, {"-nonsense"}} {
+		drill(t, 2, args...)
+	}
+}
