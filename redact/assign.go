@@ -9,6 +9,9 @@ func (x *textScan) colon(i int) int {
 	if strings.HasPrefix(t[i:], "://") {
 		return x.userinfo(i)
 	}
+	if i == x.passColon && i > 0 {
+		return x.found(i+1, x.passEnd, RuleUserinfo, "")
+	}
 	if i == 0 || i+1 == len(t) {
 		return i + 1
 	}
@@ -22,8 +25,11 @@ func (x *textScan) colon(i int) int {
 	if !x.sc.r.queryKeys.has(name) || !plainly(name) {
 		return i + 1
 	}
-	start, end := x.valueAt(skipSpace(t, i+1))
-	if value := t[start:end]; looksLikeToken(value) || isMasked(value) {
+	from := skipSpace(t, i+1)
+	start, end := x.valueAt(from)
+	value := t[start:end]
+	quoted := start > from && !isSpace(t[start-1])
+	if value != "" && !isLiteral(value) && (quoted || looksLikeToken(value) || isMasked(value)) {
 		return x.found(start, end, RuleKey, name)
 	}
 	return i + 1
@@ -40,7 +46,8 @@ func plainly(name string) bool {
 		strings.HasPrefix(lower, "pass") || lower == "pwd"
 }
 
-// userinfo finds the password of the URL whose "://" is at i.
+// userinfo finds where the password of the URL is whose "://" is at i, for colon to
+// take out when the scan, which looks at the user name too, gets there.
 func (x *textScan) userinfo(i int) int {
 	t, start := x.t, i+len("://")
 	colon, at := -1, -1
@@ -65,7 +72,8 @@ func (x *textScan) userinfo(i int) int {
 		strings.Contains(pass, "****") && !isMasked(pass):
 		return start // no user name; what ended the authority may have been masked
 	}
-	return x.found(colon+1, at, RuleUserinfo, "")
+	x.passColon, x.passEnd = colon, at
+	return start
 }
 
 var endsAuthority = byteSet("/?# \t\r\n\"'<>`")

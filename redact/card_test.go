@@ -69,7 +69,7 @@ func TestNoCardNumbers(t *testing.T) {
 		kept("51111111111111118"),                // Mastercard with 17 digits
 		kept("3782822463100050"),                 // American Express with 16 digits
 		kept("20240511081245"),                   // a time
-		kept("2024-05-11 08:12:45.4111111111"),   //
+		kept("2024-05-11 08:12:45.4111111111"),   // a time with a fraction
 		kept("+4915112345678 4915112345678"),     // telephone
 		kept("41111111-1111-1111-1111-11111111"), // a UUID of digits
 		kept("4111111111111111-1111-1111"),

@@ -13,7 +13,8 @@ import (
 )
 
 // Mask is what stands in the place of a secret. It is the mask that CTS itself
-// writes. A card number is the one exception: its last four digits stay.
+// writes. A card number is the one exception: its last four digits and its
+// separators stay, as in "**** **** **** 1111".
 const Mask = "********"
 
 // ErrOptions is wrapped by every error that [New] returns.
@@ -48,7 +49,7 @@ type Finding struct {
 	Rule Rule
 
 	// Length is the number of bytes of the secret itself: without quotes, with
-	// JSON and percent escapes resolved.
+	// JSON and percent escapes resolved, of a card number with its separators.
 	Length int
 
 	// Hash is the keyed hash of the secret, as [Redactor.Hash] computes it; of a

@@ -17,6 +17,8 @@ type textScan struct {
 	first int  // the first span behind it
 	flat  bool // JSON in it is not looked into
 	noEnd bool // no PEM end line follows
+
+	passColon, passEnd int // the colon before and the end of the password in a URL
 }
 
 // text looks through free text.

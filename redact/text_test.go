@@ -66,6 +66,7 @@ func TestUserinfo(t *testing.T) {
 	check(t, newRedactor(t, nil).Text, []want{
 		{"postgres://bob:s3cret@db:5432/x", "postgres://bob:********@db:5432/x", []string{"userinfo"}},
 		{"dial redis://:s3cret@r, amqp://a:b@c", "dial redis://:********@r, amqp://a:********@c", []string{"userinfo", "userinfo"}},
+		{"https://" + jwt + ":x-oauth@h", "https://********:********@h", []string{"jwt", "userinfo"}},
 		{"mysql://u:p@ss:w@h", "mysql://u:********@h", []string{"userinfo"}},
 		kept("https://bob@example.com/"), kept("https://example.com:8443/@x:y"), kept("https://u:@h"), kept("https://u:xxxxx@h"), kept("https://u:****@h"),
 		kept("mailto:bob@example.com"), kept("arn:aws:iam::123837392027:user/benjamin"), kept("http://[::1]:80/a@b"), kept("://"),
@@ -90,7 +91,8 @@ func TestPairs(t *testing.T) {
 		{"token='abc", "token='********", []string{"key token"}},
 		{"session_token: abcd1234 and apiKey: AbCdEfGh", "session_token: ******** and apiKey: ********", []string{"key session_token", "key apiKey"}},
 		{"Password: hunter22", "Password: ********", []string{"key Password"}},
-		kept("token: expired12"), kept("session_token: expired"), kept("password: must have 8 characters"), kept("Authorization: denied1234"), kept("TOKEN: abcdefg1"),
+		{"password: 'a b'\nuser: bob", "password: '********'\nuser: bob", []string{"key password"}},
+		kept("password: ''"), kept("password: 'none'"), kept("password: Bearer abc"), kept("token: expired12"), kept("session_token: expired"), kept("password: must have 8 characters"), kept("Authorization: denied1234"), kept("TOKEN: abcdefg1"),
 		kept("password="), kept("password= x"), kept("password=null"), kept("if token == other1"), kept("password != x"), kept("token=***"), kept("a=b"), kept("=x"),
 		kept("nextToken=abc"), kept("mytoken=abc"), kept("a:password"), kept("password:"), kept(": x"), kept("pass word=x"), kept("password=''"),
 	})
