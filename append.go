@@ -113,9 +113,9 @@ func (o *object) endItems(n int) {
 }
 
 const (
-	ones   = 0x0101010101010101
-	low7   = 0x7f * ones
-	highs  = 0x80 * ones
+	ones  = 0x0101010101010101
+	low7  = 0x7f * ones
+	highs = 0x80 * ones
 )
 
 // special has the high bit set in exactly the bytes of w that can't stand in a

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -35,7 +36,10 @@ func (t *Tracker) Begin(ctx context.Context, tr *Trace) (*Attempt, error) {
 	defer t.gate.leave()
 	w := t.work.Get().(*work)
 	defer t.release(w)
-	draft := *tr
+	var draft Trace // of no trace: refused for its name
+	if tr != nil {
+		draft = *tr
+	}
 	draft.Ext.Phase, draft.Ext.AttemptID, draft.Ext.Outcome = PhaseAttempt, "", OutcomePending
 	keep, err := t.prepare(ctx, w, &draft, attempt)
 	if err != nil {
@@ -49,8 +53,13 @@ func (t *Tracker) Begin(ctx context.Context, tr *Trace) (*Attempt, error) {
 		return nil, fmt.Errorf("%w: %d operations are open", ErrBackpressure, t.opts.MaxAttempts)
 	}
 	if _, err = t.appendNow(ctx, w); err != nil {
-		t.attempts.remove(a)
+		t.attempts.drop(a, errors.Is(err, ErrOutcomeUnknown))
 		return nil, err
+	}
+	if len(a.base.Ext.Cut) > 0 { // the rest of what was cut is not to be kept with it
+		if base, err := ParseTrace(w.json); err == nil {
+			a.base = *base
+		}
 	}
 	t.stats.attempts.Add(1)
 	return a, nil
@@ -127,13 +136,17 @@ func (t *Tracker) endAttempt(ctx context.Context, a *Attempt, draft *Trace) (Rec
 // is full besides, it is kept without its bodies, so that the reserved room stays
 // small.
 func (t *Tracker) reserve(w *work, a *Attempt) {
-	if _, waiting := t.queue.size(); waiting+len(w.json) > t.opts.QueueBytes && len(w.json) > reservedBytes {
+	it := item{bytes.Clone(w.json), ended, a}
+	if len(it.json) > reservedBytes {
+		if t.queue.putReserved(it, t.opts.QueueBytes) {
+			return
+		}
 		tr := &w.trace
-		small := cutter{Limits: Limits{Text: 128, Message: 128}.smallest(), key: t.opts.HashKey, marks: tr.Ext.Cut}
+		small := cutter{Limits: Limits{Text: 128, Message: 128}.smallest(), key: t.opts.HashKey, marks: slices.Clone(tr.Ext.Cut)}
 		small.apply(tr)
-		w.json = tr.AppendJSON(w.json[:0])
+		it.json = tr.AppendJSON(nil)
 	}
-	t.queue.putReserved(item{bytes.Clone(w.json), ended, a})
+	t.queue.putReserved(it, 0)
 }
 
 // reservedBytes is what an outcome may have that is kept in full even though the
@@ -217,10 +230,12 @@ func outcomeOf(code string) Outcome {
 // comes the low mark: a position before which every attempt has ended, from which
 // the next Open has to read.
 type openAttempts struct {
-	mu   sync.Mutex
-	open map[*Attempt]Position // not above the attempt's own position
-	last Position              // the highest position known to be stored
-	mark Position              // the low mark that was saved last
+	mu    sync.Mutex
+	open  map[*Attempt]Position // not above the attempt's own position
+	lost  Position              // not above the first attempt that Begin gave up and the store may have; 0 if there is none
+	last  Position              // the highest position known to be stored
+	next  Position              // when last has reached it, the low mark is looked at
+	stale bool                  // it is to be looked at
 }
 
 // add takes a slot for an attempt that is about to be stored: its position will be
@@ -244,28 +259,62 @@ func (o *openAttempts) remove(a *Attempt) {
 	delete(o.open, a)
 }
 
-// reached notes a stored position, and reports whether the low mark has fallen far
-// behind it.
+// drop gives back the slot of an attempt that Begin gave up. If the store may have it
+// all the same, the low mark stays before it, for the next Open to find it.
+func (o *openAttempts) drop(a *Attempt, maybeStored bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if at := o.open[a]; maybeStored && (o.lost == 0 || at < o.lost) {
+		o.lost = at
+	}
+	delete(o.open, a)
+}
+
+// reached notes a stored position, and reports whether the low mark has fallen so far
+// behind it that it is time to look at it.
 func (o *openAttempts) reached(at Position) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.last = max(o.last, at)
-	return o.last >= o.mark+lowMarkStep
+	if o.last < o.next {
+		return false
+	}
+	o.next = o.last + lowMarkStep/8 // looks at long-lived attempts are not to become many
+	o.stale = true
+	return true
 }
 
-// low returns the low mark as it could be now, and how many attempts are open.
-func (o *openAttempts) low() (Position, int) {
+// low returns the low mark as it could be now, and whether an attempt holds it back.
+func (o *openAttempts) low() (mark Position, held bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	low := o.last + 1
-	for _, at := range o.open {
-		low = min(low, at)
+	mark = o.last + 1
+	if o.lost != 0 {
+		mark = min(mark, o.lost)
 	}
-	return low, len(o.open)
+	for _, at := range o.open {
+		mark = min(mark, at)
+	}
+	return mark, len(o.open) > 0 || o.lost != 0
+}
+
+func (o *openAttempts) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.open)
+}
+
+// due reports whether the low mark is to be looked at, once each time.
+func (o *openAttempts) due() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	due := o.stale
+	o.stale = false
+	return due
 }
 
 func (o *openAttempts) saved(mark Position) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.mark = mark
+	o.next = mark + lowMarkStep
 }

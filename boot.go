@@ -78,10 +78,8 @@ func (t *Tracker) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking after former boots: %w", err)
 	}
-	for chunk := range slices.Chunk(recovered, 1000) {
-		if _, err := t.store.Append(ctx, chunk); err != nil {
-			return fmt.Errorf("recording what former boots left behind: %w", err)
-		}
+	if err := t.appendRecovered(ctx, recovered); err != nil {
+		return fmt.Errorf("recording what former boots left behind: %w", err)
 	}
 	now := t.now()
 	at, err := t.recordOwn(ctx, TraceTrackerStarted, now)
@@ -150,8 +148,7 @@ func (t *Tracker) recordOwn(ctx context.Context, name string, ms int64) (Positio
 // attempt left open, and a gap for each queue that was lost. Their ids are derived
 // from what they are about, so that doing it twice changes nothing.
 func (t *Tracker) recover(ctx context.Context) ([]Entry, error) {
-	log, ok := ability[Log](t.store)
-	if t.states == nil || !ok {
+	if t.states == nil {
 		return nil, nil
 	}
 	data, generation, err := t.states.LoadState(ctx, t.bootStateName())
@@ -159,16 +156,12 @@ func (t *Tracker) recover(ctx context.Context) ([]Entry, error) {
 		return nil, err
 	}
 	t.boots.generation = generation
-	if data != nil {
-		if err := json.Unmarshal(data, &t.boots); err != nil {
-			return nil, fmt.Errorf("state %s: %w", t.bootStateName(), err)
-		}
-		if t.boots.Version > bootStateVersion {
-			return nil, fmt.Errorf("%w: state %s has version %d, this release reads %d", ErrVersion, t.bootStateName(), t.boots.Version, bootStateVersion)
-		}
+	if err := t.boots.parse(data); err != nil {
+		return nil, fmt.Errorf("state %s: %w", t.bootStateName(), err)
 	}
 	boots := t.boots.Boots
-	if len(boots) == 0 {
+	log, ok := ability[Log](t.store)
+	if len(boots) == 0 || !ok {
 		return nil, nil
 	}
 	if err := t.inspect(ctx, log, boots); err != nil {
@@ -176,9 +169,53 @@ func (t *Tracker) recover(ctx context.Context) ([]Entry, error) {
 	}
 	var due []Entry
 	for i := range boots {
-		due = append(due, t.due(&boots[i])...)
+		traces, err := t.due(&boots[i])
+		if err != nil {
+			return nil, err
+		}
+		due = append(due, traces...)
 	}
 	return due, nil
+}
+
+// parse reads a saved state; nil is one that was never saved.
+func (s *bootState) parse(data []byte) error {
+	if data == nil {
+		return nil
+	}
+	var head struct {
+		Version int `json:"v"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return err
+	}
+	if head.Version != bootStateVersion {
+		return fmt.Errorf("%w: it has version %d, this release reads %d", ErrVersion, head.Version, bootStateVersion)
+	}
+	return json.Unmarshal(data, s)
+}
+
+// appendRecovered records what former boots are due. A trace whose id is taken was
+// recorded by an Open that did not come to its end, perhaps in other words.
+func (t *Tracker) appendRecovered(ctx context.Context, due []Entry) error {
+	for len(due) > 0 {
+		n, size := 0, 0
+		for n < len(due) && n < batchTraces && (n == 0 || size+len(due[n].JSON) <= batchBytes) {
+			size += len(due[n].JSON)
+			n++
+		}
+		_, err := t.store.Append(ctx, due[:n])
+		var conflict *ConflictError
+		switch {
+		case err == nil:
+			due = due[n:]
+		case errors.As(err, &conflict) && conflict.Index >= 0 && conflict.Index < n:
+			due = slices.Delete(due, conflict.Index, conflict.Index+1)
+		default:
+			return err
+		}
+	}
+	return nil
 }
 
 // inspect reads what the boots recorded since their low marks.
@@ -211,9 +248,10 @@ func (t *Tracker) inspect(ctx context.Context, log Log, boots []boot) error {
 	return nil
 }
 
-// observe takes note of a trace, if it is one of this boot.
+// observe takes note of a trace, if it is one that this boot made: an imported record
+// may tell of the attempts of others.
 func (b *boot) observe(e Entry) error {
-	if !bytes.Contains(e.JSON, []byte(b.ID)) {
+	if !bytes.Contains(e.JSON, []byte(`"boot":"`+b.ID+`"`)) {
 		return nil
 	}
 	_, _, recorded, err := PeekJSON(e.JSON)
@@ -228,7 +266,7 @@ func (b *boot) observe(e Entry) error {
 	if err != nil {
 		return err
 	}
-	if tr.Ext.Writer.Boot != b.ID {
+	if tr.Ext.Writer.Boot != b.ID || derived(tr.ID) {
 		return nil
 	}
 	switch {
@@ -242,17 +280,26 @@ func (b *boot) observe(e Entry) error {
 	return nil
 }
 
+// derived reports whether an id is one that deriveID made.
+func derived(id string) bool { return len(id) == 36 && id[14] == '8' }
+
 // due returns the traces that one former boot is due.
-func (t *Tracker) due(b *boot) []Entry {
+func (t *Tracker) due(b *boot) ([]Entry, error) {
 	now := t.now()
 	var due []Entry
-	add := func(tr *Trace) { due = append(due, Entry{Trace: tr, JSON: tr.AppendJSON(nil)}) }
+	var faults []error
+	add := func(tr *Trace) {
+		cut := newCutter(Limits{}.withDefaults(), nil, tr.Ext.Cut)
+		json, err := cut.fit(tr, tr.AppendJSON(nil)) // an outcome may be longer than its attempt
+		faults = append(faults, err)
+		due = append(due, Entry{Trace: tr, JSON: json})
+	}
 	if !b.Stopped && !b.stopped {
 		t.recovery.Killed++
 		if b.QueueBytes > 0 {
 			t.recovery.LostAtMost += b.QueueBytes
 			gap := t.gapTrace(deriveID("gap", b.ID), Gap{
-				Bytes: b.QueueBytes, From: b.Started, To: b.seen,
+				Bytes: b.QueueBytes, From: b.Started, To: max(b.seen, now),
 				Reason: "the process was killed: unknown loss, at most the bytes given",
 			}, b.seen)
 			gap.RecordTime = now
@@ -268,7 +315,7 @@ func (t *Tracker) due(b *boot) []Entry {
 		t.recovery.UnknownOutcomes++
 		add(t.unknownOutcome(a, now))
 	}
-	return due
+	return due, errors.Join(faults...)
 }
 
 // unknownOutcome returns the outcome of an attempt whose end nobody saw.
@@ -295,6 +342,11 @@ func (t *Tracker) saveBoots(ctx context.Context) error {
 	}
 	generation, err := t.states.SaveState(ctx, t.bootStateName(), data, t.boots.generation)
 	if errors.Is(err, ErrStateConflict) {
+		if found, ok := t.ownBoots(ctx); ok { // a save that failed had taken effect
+			generation, err = t.states.SaveState(ctx, t.bootStateName(), data, found)
+		}
+	}
+	if errors.Is(err, ErrStateConflict) {
 		return fmt.Errorf("%w: a second tracker %q was opened on the same store", err, t.opts.Name)
 	}
 	if err != nil {
@@ -304,6 +356,17 @@ func (t *Tracker) saveBoots(ctx context.Context) error {
 	return nil
 }
 
+// ownBoots returns the generation of the saved boots, if it was this boot that saved
+// them.
+func (t *Tracker) ownBoots(ctx context.Context) (uint64, bool) {
+	data, generation, err := t.states.LoadState(ctx, t.bootStateName())
+	var saved bootState
+	if err == nil {
+		err = saved.parse(data)
+	}
+	return generation, err == nil && len(saved.Boots) == 1 && saved.Boots[0].ID == t.writer.Boot
+}
+
 // lowMarkStep is how far the low mark of this boot may fall behind before it is
 // saved again: about how many traces the next Open has to read.
 const lowMarkStep = 50_000
@@ -311,11 +374,16 @@ const lowMarkStep = 50_000
 // saveLowMark moves the low mark when it has fallen far behind. Only the flusher
 // calls it.
 func (t *Tracker) saveLowMark(ctx context.Context) {
-	low, _ := t.attempts.low()
-	before := t.boots.Boots[0].Low
-	if t.states == nil || low < before+lowMarkStep {
+	if t.states == nil || !t.attempts.due() {
 		return
 	}
+	low, _ := t.attempts.low()
+	before := t.boots.Boots[0].Low
+	if low < before+lowMarkStep {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.opts.AppendTimeout)
+	defer cancel()
 	t.boots.Boots[0].Low = low
 	if err := t.saveBoots(ctx); err != nil {
 		t.boots.Boots[0].Low = before
@@ -331,9 +399,9 @@ func (t *Tracker) end(ctx context.Context) error {
 		return err
 	}
 	this := t.boots.Boots[0]
-	low, open := t.attempts.low()
+	low, held := t.attempts.low()
 	t.boots.Boots = nil
-	if open > 0 {
+	if held {
 		this.Stopped, this.Low = true, low
 		t.boots.Boots = []boot{this}
 	}

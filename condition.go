@@ -149,9 +149,15 @@ func Contains(f Field, value string) Condition {
 }
 
 // Within accepts traces whose field is an address in one of the networks. IPv4
-// addresses mapped into IPv6 count as IPv4. It is for [FieldSourceIP].
+// addresses mapped into IPv6 count as IPv4, on both sides. It is for [FieldSourceIP].
 func Within(f Field, networks ...netip.Prefix) Condition {
-	return Condition{Op: OpWithin, Field: f, Networks: append([]netip.Prefix(nil), networks...)}
+	c := Condition{Op: OpWithin, Field: f, Networks: append([]netip.Prefix(nil), networks...)}
+	for i, n := range c.Networks {
+		if n.Addr().Is4In6() && n.Bits() >= 96 {
+			c.Networks[i] = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
+		}
+	}
+	return c
 }
 
 // Less accepts traces whose field is a whole number less than n. It and the
@@ -189,9 +195,13 @@ func Or(conditions ...Condition) Condition {
 func Not(c Condition) Condition { return Condition{Op: OpNot, Conditions: []Condition{c}} }
 
 // IgnoreCase returns c comparing without regard to case: both sides in lower case,
-// by Unicode's simple rules.
+// by Unicode's simple rules. It holds for every condition that c combines.
 func (c Condition) IgnoreCase() Condition {
 	c.Fold = true
+	c.Conditions = append([]Condition(nil), c.Conditions...)
+	for i := range c.Conditions {
+		c.Conditions[i] = c.Conditions[i].IgnoreCase()
+	}
 	return c
 }
 
@@ -215,7 +225,7 @@ func (c Condition) Match(t *Trace) bool {
 		}
 		return false
 	case OpNot:
-		return !c.Conditions[0].Match(t)
+		return len(c.Conditions) == 1 && !c.Conditions[0].Match(t)
 	}
 	v1, v2, v3 := c.Field.values(t)
 	if v1 == "" && v2 == "" && v3 == "" {

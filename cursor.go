@@ -98,7 +98,7 @@ func (s *Scan) cursorSum(body []byte) (sum [cursorBytes - cursorBody]byte) {
 
 func (s *Scan) resume(cursor string) error {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(b) != cursorBytes {
+	if err != nil || len(b) != cursorBytes || len(cursor) != base64.RawURLEncoding.EncodedLen(cursorBytes) { // the decoder passes over line breaks
 		return fmt.Errorf("%w: it is not a cursor", ErrBadCursor)
 	}
 	if b[0] != cursorVersion {

@@ -24,7 +24,8 @@ type DecoderOptions struct {
 // Decoder reads traces from the JSON that CTS writes, now and in the past, and that
 // this module writes: one trace; several, one per line or just one after another;
 // arrays, as in trace files; the envelopes {"traces": […]} of the API and {"cts": {…}}
-// of FunctionGraph. A stream may mix them.
+// of FunctionGraph. A stream may mix them. An object that has trace_id, trace_name or
+// time before "traces" is a trace and no envelope, whatever it claims to carry.
 //
 // It accepts times in six spellings (milliseconds; nanoseconds as text;
 // "2016/12/08 11:07:28 GMT+08:00", the same with '-', and with the month first;
@@ -111,10 +112,10 @@ func (d *Decoder) parse() (*Trace, error) {
 		return nil, &ParseError{Offset: start.offset, Line: start.line, Column: start.column,
 			Reason: fmt.Sprintf("%v: more than %d bytes", errOversize, d.opts.MaxTraceBytes)}
 	}
-	p := traceParser{scanner: scanner{s: string(d.buf)}, tolerant: true, trustExt: d.opts.TrustExt}
+	p := traceParser{scanner: scanner{s: string(d.buf)}, t: new(Trace), tolerant: true, trustExt: d.opts.TrustExt}
 	err := p.trace()
 	if err == nil {
-		return &p.t, nil
+		return p.t, nil
 	}
 	var pe *ParseError
 	if errors.As(err, &pe) {
@@ -133,7 +134,10 @@ func (d *Decoder) step() (bool, error) {
 	c, err := d.peek()
 	if len(d.frames) == 0 {
 		if err != nil {
-			return false, err // io.EOF between values is the end
+			if errors.Is(err, io.EOF) {
+				return false, io.EOF // between values it is the end
+			}
+			return false, d.unexpectedEnd(err)
 		}
 		return d.value(c)
 	}
@@ -171,15 +175,19 @@ func (d *Decoder) value(c byte) (bool, error) {
 	switch c {
 	case '[':
 		d.next()
-		d.frames = append(d.frames, frame{})
-		if len(d.frames) > maxDepth {
-			return false, d.fail("nested deeper than %d", maxDepth)
-		}
-		return false, nil
+		return false, d.push(frame{})
 	case '{':
 		return d.object()
 	}
 	return false, d.fail("expected '{' or '[', found %q", c)
+}
+
+func (d *Decoder) push(f frame) error {
+	d.frames = append(d.frames, f)
+	if len(d.frames) > maxDepth {
+		return d.fail("nested deeper than %d", maxDepth)
+	}
+	return nil
 }
 
 // object collects the text of one object, unless it turns out to be an envelope.
@@ -187,6 +195,7 @@ func (d *Decoder) object() (bool, error) {
 	d.from = d.at
 	d.buf, d.over = d.buf[:0], false
 	d.take()
+	trace := false
 	for first := true; ; first = false {
 		c, err := d.takeSpace()
 		if err != nil {
@@ -200,8 +209,11 @@ func (d *Decoder) object() (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if c == '[' && name == "traces" || c == '{' && name == "cts" && first {
-			d.frames = append(d.frames, frame{envelope: true, begun: true})
+		trace = trace || name == "trace_id" || name == "trace_name" || name == "time"
+		if c == '[' && name == "traces" && !trace || c == '{' && name == "cts" && first {
+			if err := d.push(frame{envelope: true, begun: true}); err != nil {
+				return false, err
+			}
 			return d.value(c)
 		}
 		if err := d.takeValue(); err != nil {

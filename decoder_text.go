@@ -118,6 +118,7 @@ func (d *Decoder) takeValue() error {
 func (d *Decoder) takeString() error {
 	d.take()
 	for {
+		d.takeRun()
 		c, err := d.look()
 		if err != nil {
 			return d.unexpectedEnd(err)
@@ -135,6 +136,24 @@ func (d *Decoder) takeString() error {
 	}
 }
 
+// takeRun takes what the reader has at hand up to a quote, backslash or line break.
+func (d *Decoder) takeRun() {
+	b, err := d.in.Peek(d.in.Buffered())
+	if err != nil {
+		return
+	}
+	n := 0
+	for n < len(b) && b[n] != '"' && b[n] != '\\' && b[n] != '\n' {
+		n++
+	}
+	room := d.opts.MaxTraceBytes - len(d.buf)
+	d.over = d.over || n > room
+	d.buf = append(d.buf, b[:min(n, room)]...)
+	d.at.offset += int64(n)
+	d.at.column += n
+	_, _ = d.in.Discard(n) // they are there
+}
+
 // takeScalar takes a number or word up to what may follow one.
 func (d *Decoder) takeScalar() error {
 	for {
@@ -143,7 +162,7 @@ func (d *Decoder) takeScalar() error {
 			return nil
 		}
 		if err != nil {
-			return err
+			return d.unexpectedEnd(err)
 		}
 		switch c {
 		case ',', ':', '}', ']', '{', '[', '"', ' ', '\n', '\t', '\r':

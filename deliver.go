@@ -19,8 +19,12 @@ func (t *Tracker) enqueue(w *work) (Receipt, error) {
 		ok = t.queue.putWait(ctx, w.json)
 		cancel()
 	}
+	if !ok && t.queue.isShut() { // Close did not wait for this trace
+		t.lose(Gap{Count: 1, Exact: true, Bytes: int64(len(w.json))}, w.trace.RecordTime, reason(errGivenUp), ErrClosed)
+		return Receipt{}, ErrClosed
+	}
 	if !ok {
-		t.lose(1, len(w.json), w.trace.RecordTime, "queue full", ErrBackpressure)
+		t.lose(Gap{Count: 1, Exact: true, Bytes: int64(len(w.json))}, w.trace.RecordTime, "queue full", ErrBackpressure)
 		return Receipt{}, fmt.Errorf("%w: %d bytes are waiting for the store", ErrBackpressure, t.opts.QueueBytes)
 	}
 	return Receipt{ID: w.trace.ID}, nil
@@ -37,7 +41,7 @@ func (t *Tracker) append(ctx context.Context, w *work) (Receipt, error) {
 		t.settle(w.json)
 		return Receipt{ID: w.trace.ID}, err
 	}
-	t.lose(1, len(w.json), w.trace.RecordTime, reason(err), err)
+	t.lose(Gap{Count: 1, Exact: true, Bytes: int64(len(w.json))}, w.trace.RecordTime, reason(err), err)
 	return Receipt{}, err
 }
 
@@ -46,63 +50,87 @@ func (t *Tracker) append(ctx context.Context, w *work) (Receipt, error) {
 func (t *Tracker) appendNow(ctx context.Context, w *work) (Position, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.opts.AppendTimeout)
 	defer cancel()
-	batch := w.entries[:0]
-	gap, gapJSON := t.dueGap(w.trace.RecordTime)
-	if gapJSON != nil {
-		batch = append(batch, Entry{JSON: gapJSON})
+	done, err := t.appendBehindGap(ctx, append(w.entries[:1], Entry{Trace: &w.trace, JSON: w.json}))
+	if err != nil {
+		t.failed(1, err)
+		return 0, fmt.Errorf("cts: recording %s: %w", w.trace.Name, err)
 	}
-	batch = append(batch, Entry{Trace: &w.trace, JSON: w.json})
+	if t.attempts.reached(done.Last) {
+		t.queue.signal() // for the flusher to move the low mark
+	}
+	return done.Last, nil
+}
+
+// appendBehindGap appends a batch, and before it the gap trace that is due. The
+// first entry of the batch is room for that. The index of a [*ConflictError] counts
+// from the second.
+func (t *Tracker) appendBehindGap(ctx context.Context, batch []Entry) (Appended, error) {
+	d, err := t.dueGap(ctx)
+	if err != nil {
+		return Appended{}, err
+	}
+	if d.gap.Count == 0 {
+		batch = batch[1:]
+	} else {
+		batch[0] = Entry{JSON: d.json}
+	}
+	if len(batch) == 0 {
+		return Appended{}, nil
+	}
 	done, err := t.store.Append(ctx, batch)
-	if err == nil {
-		t.stats.declare(gap.Count)
-		if t.attempts.reached(done.Last) {
-			t.queue.signal() // for the flusher to move the low mark
-		}
-		return done.Last, nil
+	t.losses.carried(d, err)
+	var conflict *ConflictError
+	if d.gap.Count > 0 && errors.As(err, &conflict) {
+		err = &ConflictError{Index: conflict.Index - 1, ID: conflict.ID}
 	}
-	if gapJSON != nil {
-		if errors.Is(err, ErrOutcomeUnknown) {
-			t.stats.declare(gap.Count)
-			t.queue.putReserved(item{json: gapJSON, role: own})
-		} else {
-			t.losses.putBack(gap)
+	return done, err
+}
+
+// dueGap returns the gap trace that is due, to be given back to carried; the zero
+// declaration when none is. One that the store may have is appended first, by itself.
+func (t *Tracker) dueGap(ctx context.Context) (declaration, error) {
+	for {
+		d, err := t.losses.carry(ctx)
+		if err != nil || d.gap.Count == 0 {
+			return d, err
 		}
+		if d.json != nil {
+			_, err := t.store.Append(ctx, []Entry{{JSON: d.json}})
+			t.losses.carried(d, err)
+			if err != nil {
+				return declaration{}, err
+			}
+			continue
+		}
+		now := t.now()
+		id, err := t.ids.next(now)
+		if err != nil {
+			t.losses.carried(d, err)
+			return declaration{}, fmt.Errorf("cts: making a trace id: %w", err)
+		}
+		tr := t.gapTrace(id, d.gap, now)
+		d.json = tr.AppendJSON(nil)
+		return d, nil
 	}
-	t.failed(len(batch), err)
-	return 0, fmt.Errorf("cts: recording %s: %w", w.trace.Name, err)
 }
 
 // settle keeps a trace of which it is not known whether the store has it. It is
-// appended again, under the same id, until that is known.
+// appended again, under the same id, until that is known. Without room for it, it is
+// lost as far as anybody can tell, and the count of the gap an upper bound.
 func (t *Tracker) settle(json []byte) {
-	if _, waiting := t.queue.size(); waiting+len(json) > t.opts.QueueBytes {
-		t.lose(1, len(json), t.now(), "outcome of the append unknown and the queue full", ErrOutcomeUnknown)
-		return
+	if !t.queue.putReserved(item{json: bytes.Clone(json)}, t.opts.QueueBytes) {
+		t.lose(Gap{Count: 1, Bytes: int64(len(json))}, t.now(), "outcome of the append unknown and the queue full", ErrOutcomeUnknown)
 	}
-	t.queue.putReserved(item{json: bytes.Clone(json)})
-}
-
-// dueGap returns the gap trace that is due, nil if none is.
-func (t *Tracker) dueGap(ms int64) (Gap, []byte) {
-	gap, due := t.losses.take()
-	if !due {
-		return Gap{}, nil
-	}
-	id, err := t.ids.next(ms)
-	if err != nil { // no randomness now: next time
-		t.losses.putBack(gap)
-		return Gap{}, nil
-	}
-	tr := t.gapTrace(id, gap, ms)
-	return gap, tr.AppendJSON(nil)
 }
 
 func (t *Tracker) now() int64 { return t.opts.Clock().UnixMilli() }
 
-func (t *Tracker) lose(count, bytes int, at int64, reason string, err error) {
-	t.losses.add(int64(count), int64(bytes), at, reason)
+// lose notes a loss at one moment.
+func (t *Tracker) lose(g Gap, at int64, reason string, err error) {
+	g.From, g.To = at, at
+	t.losses.add(g, reason)
 	if f := t.opts.Events.Lost; f != nil {
-		f(LostInfo{Count: int64(count), Bytes: int64(bytes), Reason: reason, Err: err})
+		f(LostInfo{Count: g.Count, Bytes: g.Bytes, Reason: reason, Err: err})
 	}
 }
 
@@ -151,6 +179,7 @@ const (
 // flush is the Tracker's one goroutine: it stores what is in the queue.
 func (t *Tracker) flush(ctx context.Context) {
 	defer close(t.stopped)
+	defer t.queue.shut()
 	f := flusher{Tracker: t}
 	for {
 		select {
@@ -159,8 +188,7 @@ func (t *Tracker) flush(ctx context.Context) {
 			return
 		}
 		l := t.queue.take()
-		f.load(ctx, l)
-		t.queue.finish(l)
+		t.queue.finish(l, f.load(ctx, l))
 		t.saveLowMark(ctx)
 	}
 }
@@ -171,16 +199,14 @@ type flusher struct {
 	items   []item
 	entries []Entry
 	bytes   int
-	gap     Gap // what the fresh gap trace in items declares
+	gaveUp  error // why traces of this load were given up, if it was not for what they are
 }
 
 // load stores one load: the due gap first, then what had room reserved, then the
-// rest in order.
-func (f *flusher) load(ctx context.Context, l load) {
-	if gap, json := f.dueGap(f.now()); json != nil {
-		f.gap = gap
-		f.add(ctx, item{json: json, role: freshGap})
-	}
+// rest in order, then the gap of what was lost on the way. The error says why some
+// of it had to be given up.
+func (f *flusher) load(ctx context.Context, l load) error {
+	f.gaveUp = nil
 	for _, it := range l.reserved {
 		f.add(ctx, it)
 	}
@@ -190,6 +216,10 @@ func (f *flusher) load(ctx context.Context, l load) {
 		from = end
 	}
 	f.send(ctx)
+	if f.gaveUp == nil && f.losses.pending() > 0 {
+		f.persist(ctx, nil)
+	}
+	return f.gaveUp
 }
 
 // add puts a trace into the batch, which it sends first if that is full.
@@ -202,39 +232,39 @@ func (f *flusher) add(ctx context.Context, it item) {
 }
 
 func (f *flusher) send(ctx context.Context) {
-	f.persist(ctx, f.items)
+	if len(f.items) > 0 {
+		f.persist(ctx, f.items)
+	}
 	clear(f.items)
 	f.items, f.bytes = f.items[:0], 0
 }
 
-// persist stores a batch. It tries again for as long as there is hope; traces
-// without hope are lost.
+// persist stores a batch, and the due gap before it. It tries again for as long as
+// there is hope; traces without hope are lost.
 func (f *flusher) persist(ctx context.Context, items []item) {
-	for delay := firstRetry; len(items) > 0; delay = min(2*delay, lastRetry) {
+	for delay := firstRetry; ; delay = min(2*delay, lastRetry) {
 		err := f.append(ctx, items)
 		if err == nil {
 			f.settled(items)
 			return
 		}
 		f.failed(len(items), err)
-		var conflict *ConflictError
-		switch {
-		case ctx.Err() != nil:
-			f.giveUp(items, context.Cause(ctx))
+		if cause := noHope(ctx, err); cause != nil {
+			f.gaveUp = cause
+			f.giveUp(items, cause)
 			return
-		case errors.Is(err, ErrClosed), errors.Is(err, ErrReadOnly):
-			f.giveUp(items, err)
-			return
-		case errors.As(err, &conflict) && conflict.Index >= 0 && conflict.Index < len(items):
-			f.giveUp(items[conflict.Index:conflict.Index+1], err)
-			f.persist(ctx, items[:conflict.Index])
-			items = items[conflict.Index+1:]
-			continue
-		case errors.Is(err, ErrTooLarge), errors.Is(err, ErrInvalidTrace):
-			if len(items) == 1 {
-				f.giveUp(items, err)
+		}
+		if at, found := culprit(items, err); found {
+			f.giveUp(items[at:at+1], err)
+			if at > 0 {
+				f.persist(ctx, items[:at])
+			}
+			if items = items[at+1:]; len(items) == 0 {
 				return
 			}
+			continue
+		}
+		if len(items) > 1 && refused(err) {
 			f.persist(ctx, items[:len(items)/2])
 			items = items[len(items)/2:]
 			continue
@@ -248,12 +278,39 @@ func (f *flusher) persist(ctx context.Context, items []item) {
 	}
 }
 
+// noHope returns why no append can succeed any more, nil if one can.
+func noHope(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, ErrClosed), errors.Is(err, ErrReadOnly):
+		return err
+	}
+	return nil
+}
+
+// refused reports whether an append failed for what one of its traces is.
+func refused(err error) bool {
+	return errors.Is(err, ErrTooLarge) || errors.Is(err, ErrInvalidTrace)
+}
+
+// culprit returns the trace for which an append failed, if it is known.
+func culprit(items []item, err error) (int, bool) {
+	var conflict *ConflictError
+	if errors.As(err, &conflict) {
+		return conflict.Index, conflict.Index >= 0 && conflict.Index < len(items)
+	}
+	return 0, len(items) == 1 && refused(err)
+}
+
 func (f *flusher) append(ctx context.Context, items []item) error {
-	f.entries = f.entries[:0]
+	ctx, cancel := context.WithTimeout(ctx, f.opts.AppendTimeout)
+	defer cancel()
+	f.entries = append(f.entries[:0], Entry{}) // room for a gap
 	for _, it := range items {
 		f.entries = append(f.entries, Entry{JSON: it.json})
 	}
-	done, err := f.store.Append(ctx, f.entries)
+	done, err := f.appendBehindGap(ctx, f.entries)
 	clear(f.entries)
 	if err == nil {
 		f.attempts.reached(done.Last)
@@ -264,49 +321,31 @@ func (f *flusher) append(ctx context.Context, items []item) error {
 // settled notes that traces are stored.
 func (f *flusher) settled(items []item) {
 	for _, it := range items {
-		switch it.role {
-		case freshGap:
-			f.stats.declare(f.gap.Count)
-			f.gap = Gap{}
-		case ended:
+		if it.role == ended {
 			f.attempts.remove(it.attempt)
-			f.stats.stored.Add(1)
-		case offered:
-			f.stats.stored.Add(1)
 		}
 	}
+	f.stats.stored.Add(int64(len(items)))
 	f.releaseRoom(items)
 }
 
-// giveUp notes that traces are lost.
+// giveUp notes that traces are lost. An attempt whose outcome is lost stays open:
+// the next Open finds it.
 func (f *flusher) giveUp(items []item, err error) {
-	lost, size := 0, 0
-	for _, it := range items {
-		switch it.role {
-		case freshGap:
-			f.losses.putBack(f.gap)
-			f.gap = Gap{}
-			continue
-		case own:
-			continue
-		case ended, offered: // an attempt whose outcome is lost stays open: the next Open finds it
-		}
-		lost++
-		size += len(it.json)
+	if len(items) == 0 {
+		return
 	}
-	if lost > 0 {
-		f.lose(lost, size, f.now(), reason(err), err)
-	}
+	f.lose(Gap{Count: int64(len(items)), Exact: true, Bytes: int64(size(items))}, f.now(), reason(err), err)
 	f.releaseRoom(items)
 }
 
-func (f *flusher) releaseRoom(items []item) {
-	traces, size := 0, 0
+func (f *flusher) releaseRoom(items []item) { f.queue.release(len(items), size(items)) }
+
+// size returns the bytes of traces.
+func size(items []item) int {
+	n := 0
 	for _, it := range items {
-		if it.role != freshGap {
-			traces++
-			size += len(it.json)
-		}
+		n += len(it.json)
 	}
-	f.queue.release(traces, size)
+	return n
 }

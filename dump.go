@@ -16,6 +16,8 @@ import (
 // DumpSource is what a [Dumper] reads: every [Store] is one.
 type DumpSource interface {
 	Log
+
+	// ID returns the store's UUID.
 	ID() string
 }
 
@@ -71,7 +73,7 @@ type DumperOptions struct {
 type DumperEvents struct {
 	FileDumped func(FileInfo)         // a trace file is verified in the bucket; again when its cycle is repeated
 	Failed     func(error)            // a cycle failed; it is tried again
-	Damaged    func(*CorruptionError) // traces could not be read and will be in no file
+	Damaged    func(*CorruptionError) // traces could not be read and will be in no file; once for each place
 }
 
 // FileInfo describes a trace file in the bucket.
@@ -103,10 +105,11 @@ type Dumper struct {
 	source DumpSource
 	bucket obs.Client
 
-	turn  sync.Mutex // held during a cycle; guards the following
-	state dumpState
-	begun bool    // state was loaded
-	next  *window // traces that wait for the cut of the next cycle
+	turn     chan struct{} // has room for one: who dumps; guards the following
+	state    dumpState
+	begun    bool                  // state was loaded
+	next     *window               // traces that wait for the cut of the next cycle
+	reported map[damagedPlace]bool // damage that was counted
 
 	mu     sync.Mutex
 	status DumperStatus
@@ -142,17 +145,18 @@ func NewDumper(source DumpSource, bucket obs.Client, opts *DumperOptions) (*Dump
 	if opts != nil {
 		o = *opts
 	}
+	var missing error
 	if o.States == nil {
 		states, ok := stateStore(source)
 		if !ok {
-			return nil, fmt.Errorf("%w: it keeps no states; give DumperOptions.States", ErrNotSupported)
+			missing = fmt.Errorf("%w: it keeps no states; give DumperOptions.States", ErrNotSupported)
 		}
 		o.States = states
 	}
-	if err := o.setDefaults(); err != nil {
+	if err := errors.Join(missing, o.setDefaults()); err != nil {
 		return nil, err
 	}
-	return &Dumper{opts: o, source: source, bucket: bucket}, nil
+	return &Dumper{opts: o, source: source, bucket: bucket, turn: make(chan struct{}, 1), reported: map[damagedPlace]bool{}}, nil
 }
 
 // setDefaults fills in the defaults and returns all faults together.
@@ -193,9 +197,11 @@ func (o *DumperOptions) setDefaults() error {
 	if o.Level == 0 {
 		o.Level = 6
 	}
-	if o.Events == nil {
-		o.Events = &DumperEvents{}
+	var events DumperEvents
+	if o.Events != nil {
+		events = *o.Events
 	}
+	o.Events = &events
 	if o.Clock == nil {
 		o.Clock = time.Now //nolint:forbidigo // the one default of the injected clock
 	}
@@ -216,7 +222,7 @@ func (d *Dumper) Run(ctx context.Context) error {
 		err := d.dump(ctx, false)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // being cancelled is how Run ends
 		case err == nil:
 			pause = d.opts.PollInterval
 		case hopeless(err):
@@ -253,8 +259,12 @@ func (d *Dumper) Status() DumperStatus {
 // dump runs cycles until nothing is due: nothing at all when all is set, otherwise
 // nothing that MaxTraces, MaxBytes or MaxAge cut.
 func (d *Dumper) dump(ctx context.Context, all bool) error {
-	d.turn.Lock()
-	defer d.turn.Unlock()
+	select {
+	case d.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-d.turn }()
 	err := d.resume(ctx)
 	for more := true; err == nil && more; {
 		var due bool
@@ -263,12 +273,13 @@ func (d *Dumper) dump(ctx context.Context, all bool) error {
 			err = d.cycle(ctx)
 		}
 	}
-	d.note(err)
+	d.note(ctx, err)
 	return err
 }
 
-// note keeps what Status reports.
-func (d *Dumper) note(err error) {
+// note keeps what Status reports. A cycle that its caller cancelled has not failed.
+func (d *Dumper) note(ctx context.Context, err error) {
+	canceled := ctx.Err() != nil && errors.Is(err, context.Canceled)
 	now := d.opts.Clock()
 	d.mu.Lock()
 	st := &d.status
@@ -277,11 +288,14 @@ func (d *Dumper) note(err error) {
 	if d.next != nil && d.next.traces > 0 {
 		st.Waiting, st.Oldest = d.next.traces, time.UnixMilli(d.next.oldest)
 	}
-	if st.LastError = err; err != nil {
+	if !canceled {
+		st.LastError = err
+	}
+	if err != nil && !canceled {
 		st.LastErrorAt = now
 	}
 	d.mu.Unlock()
-	if err != nil && d.opts.Events.Failed != nil {
+	if err != nil && !canceled && d.opts.Events.Failed != nil {
 		d.opts.Events.Failed(err)
 	}
 }

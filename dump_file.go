@@ -60,7 +60,7 @@ func (d *Dumper) key(p *plan, g group, content [sha256.Size]byte) string {
 	at := time.UnixMilli(p.Time).UTC()
 	var b strings.Builder
 	b.WriteString("CloudTraces/" + d.opts.Region + at.Format("/2006/01/02/") + escapeSegment(g.tracker) + "/")
-	if !d.opts.WithoutServiceFolders {
+	if !p.Flat {
 		b.WriteString(escapeSegment(g.service) + "/")
 	}
 	if d.opts.Prefix != "" {
@@ -139,50 +139,58 @@ func (d *Dumper) verify(ctx context.Context, planned plannedFile, sent [sha256.S
 	if n == size && [sha256.Size]byte(hash.Sum(nil)) == sent {
 		return n, nil
 	}
-	same, err := d.delivered(ctx, planned)
-	if err != nil {
-		return 0, err
-	}
-	if !same {
-		return 0, fmt.Errorf("%w: compare it with the plan in state %s, move it away, and the dump goes on", ErrConflict, d.opts.StateName)
-	}
-	return n, nil
+	return d.inspect(ctx, planned)
 }
 
-// delivered reports whether the bucket holds a planned file with the planned content.
-func (d *Dumper) delivered(ctx context.Context, planned plannedFile) (bool, error) {
-	body, _, err := d.bucket.Get(ctx, planned.Key)
-	if errors.Is(err, obs.ErrNotExist) {
-		return false, nil
-	}
+// inspect reads a planned file in the bucket, however it was compressed, and returns
+// the size of the object. An absent one is [obs.ErrNotExist], one with another content
+// is [ErrConflict].
+func (d *Dumper) inspect(ctx context.Context, planned plannedFile) (int64, error) {
+	body, object, err := d.bucket.Get(ctx, planned.Key)
 	if err != nil {
-		return false, fmt.Errorf("reading it back: %w", err)
+		return 0, fmt.Errorf("reading it back: %w", err)
 	}
 	defer body.Close() //nolint:errcheck // only read from
 	read := &countedReader{r: body}
-	unzip, err := gzip.NewReader(read)
-	if err != nil {
-		return false, read.err
+	same := planned.unzips(read)
+	switch {
+	case read.err != nil:
+		return 0, fmt.Errorf("reading it back: %w", read.err)
+	case same:
+		return object.Size, nil
+	case read.ended && read.n < object.Size: // the way to the store broke off, not the object
+		return 0, fmt.Errorf("reading it back: %w", io.ErrUnexpectedEOF)
 	}
-	hash := sha256.New()
-	n, err := io.Copy(hash, io.LimitReader(unzip, planned.Bytes+1))
-	if err != nil {
-		return false, read.err // nil when the object itself is broken
-	}
-	return n == planned.Bytes && hex.EncodeToString(hash.Sum(nil)) == planned.SHA256, nil
+	return 0, fmt.Errorf("%w: compare it with the plan in state %s, move it away, and the dump goes on", ErrConflict, d.opts.StateName)
 }
 
-// countedReader remembers an error of the object store, to tell it from one of the
-// object's content.
+// unzips reports whether r yields the planned content, compressed with gzip.
+func (f plannedFile) unzips(r io.Reader) bool {
+	unzip, err := gzip.NewReader(r)
+	if err != nil {
+		return false
+	}
+	hash := sha256.New()
+	n, err := io.Copy(hash, io.LimitReader(unzip, f.Bytes+1))
+	return err == nil && n == f.Bytes && hex.EncodeToString(hash.Sum(nil)) == f.SHA256
+}
+
+// countedReader remembers how a body ended, to tell a failure of the object store
+// from a fault of the object's content.
 type countedReader struct {
-	r   io.Reader
-	err error
+	r     io.Reader
+	n     int64
+	ended bool
+	err   error
 }
 
 func (c *countedReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		c.err = fmt.Errorf("reading it back: %w", err)
+	c.n += int64(n)
+	if errors.Is(err, io.EOF) {
+		c.ended = true
+	} else if err != nil {
+		c.err = err
 	}
 	return n, err
 }
@@ -195,6 +203,7 @@ func compress(content []byte, level int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.ModTime = time.Unix(0, 0) // the zero time would be written as one in 2042
 	if _, err := w.Write(content); err != nil {
 		return nil, err
 	}

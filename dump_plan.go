@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/cloudtraceservice/cts/obs"
 )
 
 // dumpState is the named state of a Dumper, as JSON. It has two forms: at rest,
@@ -27,8 +29,9 @@ const dumpStateVersion = 1
 
 // plan is what one cycle is to put into the bucket.
 type plan struct {
-	To    Position      `json:"to"`   // the cycle is the traces in (Position, To]
-	Time  int64         `json:"time"` // when it was cut, milliseconds since 1970 UTC: the time in the names
+	To    Position      `json:"to"`             // the cycle is the traces in (Position, To]
+	Time  int64         `json:"time"`           // when it was cut, milliseconds since 1970 UTC: the time in the names
+	Flat  bool          `json:"flat,omitempty"` // without service folders; the option may change before the cycle is done again
 	Files []plannedFile `json:"files"`
 }
 
@@ -45,20 +48,27 @@ type plannedFile struct {
 // group is which traces go into one file.
 type group struct{ tracker, service string }
 
-// maxGroups bounds the files of one cycle, and with them the size of a plan.
-const maxGroups = 1000
+// maxGroups and maxNames bound the files of one cycle and the JSON of their trackers
+// and services, and with them the plan, which must fit into a state: the last trace
+// of a cycle can add 1 MiB, and what else there is about a file has less than 1 KiB.
+const (
+	maxGroups = 1000
+	maxNames  = MaxStateBytes / 4
+)
 
 // window is the traces of one cycle, as the contents of its files to be.
 type window struct {
 	to     Position // the last position that was looked at
+	flat   bool     // without service folders
 	files  map[group]*traceFile
+	names  int // bytes that the trackers and services of the files take in a plan
 	traces int
 	bytes  int64
 	oldest int64 // earliest record time, milliseconds since 1970 UTC
 }
 
-func newWindow(after Position) *window {
-	return &window{to: after, files: map[group]*traceFile{}}
+func newWindow(after Position, flat bool) *window {
+	return &window{to: after, flat: flat, files: map[group]*traceFile{}}
 }
 
 // add takes in a trace.
@@ -67,6 +77,7 @@ func (w *window) add(g group, e Entry, recordTime int64) {
 	if f == nil {
 		f = &traceFile{group: g}
 		w.files[g] = f
+		w.names += len(appendString(appendString(nil, g.tracker), g.service))
 	}
 	f.add(e.JSON)
 	w.to = e.Position
@@ -93,7 +104,7 @@ func (d *Dumper) resume(ctx context.Context) error {
 	if d.state.Plan == nil {
 		return nil
 	}
-	w := newWindow(d.state.Position)
+	w := newWindow(d.state.Position, d.state.Plan.Flat)
 	for e, err := range d.source.After(ctx, w.to) {
 		if err != nil {
 			if d.damaged(err) {
@@ -104,15 +115,16 @@ func (d *Dumper) resume(ctx context.Context) error {
 		if e.Position > d.state.Plan.To {
 			break
 		}
-		if err := d.take(w, e); err != nil {
+		if err := w.take(e); err != nil {
 			return err
 		}
 	}
 	d.next = nil
-	if err := d.revise(ctx, w); err != nil {
+	failures, err := d.revise(ctx, w)
+	if err != nil {
 		return err
 	}
-	return d.deliver(ctx, w)
+	return d.deliver(ctx, w, failures)
 }
 
 func (d *Dumper) load(ctx context.Context) error {
@@ -125,9 +137,9 @@ func (d *Dumper) load(ctx context.Context) error {
 	if data != nil {
 		st = dumpState{}
 		if err := json.Unmarshal(data, &st); err != nil {
-			return fmt.Errorf("cts: state %s: %w", name, err)
+			return fmt.Errorf("%w: state %s is not one of a Dumper: %w", ErrVersion, name, err)
 		}
-		if st.Version > dumpStateVersion {
+		if st.Version != dumpStateVersion {
 			return fmt.Errorf("%w: state %s has version %d, this release reads %d", ErrVersion, name, st.Version, dumpStateVersion)
 		}
 		if id := d.source.ID(); st.StoreID != id {
@@ -156,13 +168,13 @@ func (d *Dumper) save(ctx context.Context, st dumpState) error {
 }
 
 // take adds a trace to the window, in the group that it belongs to.
-func (d *Dumper) take(w *window, e Entry) error {
+func (w *window) take(e Entry) error {
 	tracker, service, recordTime, err := routing(e)
 	if err != nil {
 		return fmt.Errorf("cts: trace at position %d: %w", e.Position, err)
 	}
 	g := group{tracker: tracker, service: service}
-	if d.opts.WithoutServiceFolders {
+	if w.flat {
 		g.service = ""
 	}
 	w.add(g, e, recordTime)
@@ -186,7 +198,7 @@ func routing(e Entry) (tracker, service string, recordTime int64, err error) {
 // whether a cycle is due, and whether there may be more traces behind it.
 func (d *Dumper) collect(ctx context.Context) (due, more bool, err error) {
 	if d.next == nil {
-		d.next = newWindow(d.state.Position)
+		d.next = newWindow(d.state.Position, d.opts.WithoutServiceFolders)
 	}
 	w := d.next
 	for e, err := range d.source.After(ctx, w.to) {
@@ -196,10 +208,10 @@ func (d *Dumper) collect(ctx context.Context) (due, more bool, err error) {
 			}
 			return false, false, fmt.Errorf("cts: reading traces to dump: %w", err)
 		}
-		if err := d.take(w, e); err != nil {
+		if err := w.take(e); err != nil {
 			return false, false, err
 		}
-		if w.traces >= d.opts.MaxTraces || w.bytes >= d.opts.MaxBytes || len(w.files) >= maxGroups {
+		if w.traces >= d.opts.MaxTraces || w.bytes >= d.opts.MaxBytes || len(w.files) >= maxGroups || w.names >= maxNames {
 			return true, true, nil
 		}
 	}
@@ -207,12 +219,31 @@ func (d *Dumper) collect(ctx context.Context) (due, more bool, err error) {
 	return w.traces > 0 && w.oldest <= old, false, nil
 }
 
-// damaged takes note of damage in the store, which the iterator goes on past.
+// damagedPlace is what tells one damaged place from another.
+type damagedPlace struct {
+	file        string
+	offset      int64
+	first, last Position
+}
+
+// maxReported bounds the damaged places that are remembered.
+const maxReported = 4096
+
+// damaged takes note of damage in the store, which the iterator goes on past. It is
+// met again whenever the traces before it are read again, or none comes behind it.
 func (d *Dumper) damaged(err error) bool {
 	var damage *CorruptionError
 	if !errors.As(err, &damage) {
 		return false
 	}
+	at := damagedPlace{damage.File, damage.Offset, damage.First, damage.Last}
+	if d.reported[at] {
+		return true
+	}
+	if len(d.reported) == maxReported {
+		clear(d.reported)
+	}
+	d.reported[at] = true
 	d.mu.Lock()
 	d.status.Damaged++
 	d.mu.Unlock()
@@ -225,7 +256,7 @@ func (d *Dumper) damaged(err error) bool {
 // cycle plans the window and delivers it.
 func (d *Dumper) cycle(ctx context.Context) error {
 	w := d.next
-	p := &plan{To: w.to, Time: d.opts.Clock().UnixMilli()}
+	p := &plan{To: w.to, Time: d.opts.Clock().UnixMilli(), Flat: w.flat}
 	for _, f := range w.sorted() {
 		p.Files = append(p.Files, d.plan(p, f))
 	}
@@ -234,7 +265,7 @@ func (d *Dumper) cycle(ctx context.Context) error {
 	if err := d.save(ctx, st); err != nil {
 		return err
 	}
-	return d.deliver(ctx, w)
+	return d.deliver(ctx, w, nil)
 }
 
 // plan returns the entry of a file in the plan p.
@@ -249,8 +280,9 @@ func (d *Dumper) plan(p *plan, f *traceFile) plannedFile {
 // revise compares the traces of an interrupted cycle with its plan. Files that come
 // out as planned stay; one that does not (a newer encoder wrote it, or its traces
 // were damaged since) is kept as it is if it was delivered, and otherwise planned
-// anew. The revised plan is saved before anything is put.
-func (d *Dumper) revise(ctx context.Context, w *window) error {
+// anew. The revised plan is saved before anything is put. A file of which the bucket
+// can't tell whether it was delivered is left for another try and is a failure.
+func (d *Dumper) revise(ctx context.Context, w *window) (failures []error, err error) {
 	planned := map[group]plannedFile{}
 	for _, f := range d.state.Plan.Files {
 		planned[group{f.Tracker, f.Service}] = f
@@ -262,12 +294,12 @@ func (d *Dumper) revise(ctx context.Context, w *window) error {
 		was, ok := planned[f.group]
 		now := d.plan(&revised, f)
 		delete(planned, f.group)
-		if ok && was.SHA256 != now.SHA256 {
-			delivered, err := d.delivered(ctx, was)
-			if err != nil {
-				return err
+		if ok && was.SHA256 != now.SHA256 && was.Key != now.Key {
+			_, err := d.inspect(ctx, was)
+			if err != nil && !errors.Is(err, obs.ErrNotExist) {
+				failures = append(failures, fmt.Errorf("cts: trace file %s: %w", was.Key, err))
 			}
-			if delivered {
+			if !errors.Is(err, obs.ErrNotExist) {
 				delete(w.files, f.group)
 				now = was
 			}
@@ -280,17 +312,17 @@ func (d *Dumper) revise(ctx context.Context, w *window) error {
 		revised.Files = append(revised.Files, now)
 	}
 	if !changed && len(planned) == 0 {
-		return nil
+		return failures, nil
 	}
 	st := d.state
 	st.Plan = &revised
-	return d.save(ctx, st)
+	return failures, d.save(ctx, st)
 }
 
 // deliver puts and verifies the files of the plan, as far as they are in the window,
-// and then moves the checkpoint. A file that fails does not keep the others back.
-func (d *Dumper) deliver(ctx context.Context, w *window) error {
-	var failures []error
+// and then moves the checkpoint, unless there were failures before. A file that fails
+// does not keep the others back.
+func (d *Dumper) deliver(ctx context.Context, w *window, failures []error) error {
 	var dumped []FileInfo
 	for _, planned := range d.state.Plan.Files {
 		f := w.files[group{planned.Tracker, planned.Service}]

@@ -7,17 +7,21 @@ import (
 // AppendJSON appends the canonical JSON of t to dst and returns the extended
 // slice. It writes what json.Marshal would write for the struct: members in the
 // order of the fields, HTML characters escaped, invalid UTF-8 as \ufffd; the
-// unknown members come last, as they were. It allocates nothing but room in dst.
+// unknown members come last, as they were. It allocates nothing but room in dst,
+// and nothing at all when dst has some 100 bytes more than the trace needs.
 //
 // Canonical JSON is what stores keep, what trace files hold and what proofs are
-// computed over: parsing it and appending again gives the same bytes. It always
-// begins with trace_id, time and record_time, see [PeekJSON].
+// computed over: parsing it and appending again gives the same bytes, as long as the
+// texts of t are valid UTF-8, which the Tracker makes them. It always begins with
+// trace_id, time and record_time, see [PeekJSON].
 func (t *Trace) AppendJSON(dst []byte) []byte {
 	return t.appendJSON(dst, true)
 }
 
 // MarshalJSON implements json.Marshaler with [Trace.AppendJSON].
-func (t *Trace) MarshalJSON() ([]byte, error) { return t.AppendJSON(nil), nil }
+func (t Trace) MarshalJSON() ([]byte, error) {
+	return t.AppendJSON(make([]byte, 0, 1024+len(t.Request)+len(t.Response))), nil
+}
 
 // appendJSON appends t, with the hashes of its marks or without: they depend on the
 // Tracker's key and are no part of the content.

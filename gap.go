@@ -1,6 +1,8 @@
 package cts
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -21,18 +23,30 @@ const (
 
 // losses counts lost traces until a gap trace declares them. All that is lost
 // between two stored batches becomes one gap.
+//
+// One caller at a time carries the due gap to the store; who wants to store a trace
+// meanwhile waits. So a gap precedes every trace that was accepted after the loss.
 type losses struct {
-	mu      sync.Mutex
-	gap     Gap
-	reasons []string
-	total   int64 // since Open
+	mu       sync.Mutex
+	gap      Gap
+	reasons  []string
+	unsure   declaration   // was carried, and it is not known whether the store has it
+	carrying chan struct{} // closed when who carries a gap is back; nil when nobody does
+	total    int64         // since Open
+	declared int64         // of these, in stored gap traces
 }
 
-func (l *losses) add(count, bytes, at int64, reason string) {
+// declaration is a gap on its way to the store. The zero value declares nothing.
+type declaration struct {
+	gap  Gap
+	json []byte // of the gap trace, when it has been made
+}
+
+func (l *losses) add(g Gap, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.total += count
-	l.merge(Gap{Count: count, Exact: true, Bytes: bytes, From: at, To: at}, reason)
+	l.total += g.Count
+	l.merge(g, reason)
 }
 
 func (l *losses) merge(g Gap, reasons ...string) {
@@ -52,36 +66,73 @@ func (l *losses) merge(g Gap, reasons ...string) {
 	}
 }
 
-// take returns what is to be declared and forgets it.
-func (l *losses) take() (Gap, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.gap.Count == 0 {
-		return Gap{}, false
+// carry returns what is to be declared, for the caller to bring to the store and to
+// come back with carried. It waits while somebody else does that, until ctx ends.
+func (l *losses) carry(ctx context.Context) (declaration, error) {
+	for {
+		l.mu.Lock()
+		busy := l.carrying
+		if busy == nil {
+			d := l.take()
+			l.mu.Unlock()
+			return d, nil
+		}
+		l.mu.Unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return declaration{}, context.Cause(ctx)
+		}
 	}
-	g := l.gap
-	g.Reason = strings.Join(l.reasons, "; ")
-	l.gap, l.reasons = Gap{}, nil
-	return g, true
 }
 
-// putBack returns a gap that could not be stored.
-func (l *losses) putBack(g Gap) {
+// take returns what is to be declared, first what was carried before.
+func (l *losses) take() declaration {
+	d := l.unsure
+	if d.gap.Count == 0 {
+		if l.gap.Count == 0 {
+			return d
+		}
+		d.gap = l.gap
+		d.gap.Reason = strings.Join(l.reasons, "; ")
+		l.gap, l.reasons = Gap{}, nil
+	}
+	l.carrying = make(chan struct{})
+	return d
+}
+
+// carried says what became of a declaration: the error of its append, if any. What
+// the store may have is carried again under the same id; anything else becomes part
+// of the next gap.
+func (l *losses) carried(d declaration, err error) {
+	if d.gap.Count == 0 {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.merge(g, strings.Split(g.Reason, "; ")...)
+	switch {
+	case err == nil:
+		l.declared += d.gap.Count
+		l.unsure = declaration{}
+	case errors.Is(err, ErrOutcomeUnknown):
+		l.unsure = d
+	case l.unsure.gap.Count == 0:
+		l.merge(d.gap, strings.Split(d.gap.Reason, "; ")...)
+	}
+	close(l.carrying)
+	l.carrying = nil
 }
 
+// pending returns how many losses no stored gap trace declares.
 func (l *losses) pending() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.gap.Count
+	total, declared := l.counts()
+	return total - declared
 }
 
-func (l *losses) lost() int64 {
+func (l *losses) counts() (total, declared int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.total
+	return l.total, l.declared
 }
 
 // ownTrace returns a trace of the Tracker about itself.

@@ -32,12 +32,14 @@ type ImportFailure struct {
 // A record that can't be stored never fails its neighbours; it is in Failed. The
 // error is about the store, or the context between two batches: then the result
 // says what was done so far, and repeating the whole import is safe.
-func (t *Tracker) Import(ctx context.Context, records []*Trace) (ImportResult, error) {
-	var result ImportResult
+func (t *Tracker) Import(ctx context.Context, records []*Trace) (result ImportResult, err error) {
 	if !t.gate.enter() {
 		return result, ErrClosed
 	}
 	defer t.gate.leave()
+	defer func() {
+		slices.SortFunc(result.Failed, func(a, b ImportFailure) int { return a.Index - b.Index })
+	}()
 	var batch importBatch
 	for i, record := range records {
 		json, err := t.prepareImport(ctx, record)
@@ -52,8 +54,7 @@ func (t *Tracker) Import(ctx context.Context, records []*Trace) (ImportResult, e
 		}
 		batch.add(i, json)
 	}
-	err := t.importBatch(ctx, &batch, &result)
-	slices.SortFunc(result.Failed, func(a, b ImportFailure) int { return a.Index - b.Index })
+	err = t.importBatch(ctx, &batch, &result)
 	return result, err
 }
 
@@ -78,12 +79,9 @@ func (b *importBatch) add(index int, json []byte) {
 	b.bytes += len(json)
 }
 
-// remove takes out one record and returns its index among all.
-func (b *importBatch) remove(i int) int {
-	index := b.indexes[i]
-	b.entries = append(b.entries[:i], b.entries[i+1:]...)
-	b.indexes = append(b.indexes[:i], b.indexes[i+1:]...)
-	return index
+// split returns the records before i and those from j on.
+func (b *importBatch) split(i, j int) (before, after importBatch) {
+	return importBatch{entries: b.entries[:i], indexes: b.indexes[:i]}, importBatch{entries: b.entries[j:], indexes: b.indexes[j:]}
 }
 
 func (t *Tracker) prepareImport(ctx context.Context, record *Trace) ([]byte, error) {
@@ -101,28 +99,59 @@ func (t *Tracker) prepareImport(ctx context.Context, record *Trace) ([]byte, err
 	return bytes.Clone(w.json), nil
 }
 
-// importBatch appends a batch, less the records that conflict, and empties it.
+// importBatch appends a batch, less the records that the store refuses, and empties
+// it.
 func (t *Tracker) importBatch(ctx context.Context, b *importBatch, result *ImportResult) error {
-	for len(b.entries) > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		done, err := t.store.Append(context.WithoutCancel(ctx), b.entries)
-		var conflict *ConflictError
-		switch {
-		case errors.As(err, &conflict) && conflict.Index >= 0 && conflict.Index < len(b.entries):
-			result.fail(b.remove(conflict.Index), err)
-			continue
-		case err != nil:
-			t.failed(len(b.entries), err)
-			return fmt.Errorf("cts: importing %d records: %w", len(b.entries), err)
-		}
+	if err := t.importEntries(ctx, *b, result); err != nil {
+		return err
+	}
+	clear(b.entries)
+	*b = importBatch{entries: b.entries[:0], indexes: b.indexes[:0]}
+	return nil
+}
+
+// importEntries appends a batch. If the store refuses a record of it, what is before
+// that and what is behind are batches of their own.
+func (t *Tracker) importEntries(ctx context.Context, b importBatch, result *ImportResult) error {
+	if len(b.entries) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done, err := t.appendImport(ctx, b.entries)
+	if err == nil {
 		fresh := len(b.entries) - done.Existing
 		result.Stored += fresh
 		result.Existing += done.Existing
 		t.stats.imported.Add(int64(fresh))
 		t.stats.already.Add(int64(done.Existing))
-		*b = importBatch{entries: b.entries[:0], indexes: b.indexes[:0]}
+		return nil
 	}
-	return nil
+	var conflict *ConflictError
+	var before, after importBatch
+	switch n := len(b.entries); {
+	case errors.As(err, &conflict) && conflict.Index >= 0 && conflict.Index < n:
+		index := b.indexes[conflict.Index]
+		result.fail(index, &ConflictError{Index: index, ID: conflict.ID})
+		before, after = b.split(conflict.Index, conflict.Index+1)
+	case refused(err) && n > 1:
+		before, after = b.split(n/2, n/2)
+	case refused(err):
+		result.fail(b.indexes[0], err)
+		return nil
+	default:
+		t.failed(n, err)
+		return fmt.Errorf("cts: importing %d records: %w", n, err)
+	}
+	if err := t.importEntries(ctx, before, result); err != nil {
+		return err
+	}
+	return t.importEntries(ctx, after, result)
+}
+
+func (t *Tracker) appendImport(ctx context.Context, entries []Entry) (Appended, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.opts.AppendTimeout)
+	defer cancel()
+	return t.store.Append(ctx, entries)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"unicode/utf8"
 )
@@ -16,7 +17,7 @@ import (
 // half the limits, as often as it takes.
 type Limits struct {
 	Body    int  // request and response. Default: 64 KiB.
-	Text    int  // every other text: identifiers, names, addresses, labels. Default: 1 KiB.
+	Text    int  // every other text: identifiers, names, addresses, labels; at least 64. Default: 1 KiB.
 	Message int  // message, resource_url, endpoint, location_info. Default: 5 KiB.
 	Items   int  // entries of each list, and labels. Default: 64.
 	Unknown int  // members that are not known, together and in each place. Default: 64 KiB.
@@ -39,11 +40,17 @@ func (l Limits) validate() error {
 	if l.Body < 0 || l.Text < 0 || l.Message < 0 || l.Items < 0 || l.Unknown < 0 {
 		return errors.New("cts: Limits must not be negative")
 	}
+	if l.Text > 0 && l.Text < minText {
+		return fmt.Errorf("cts: Limits.Text: %d: want at least %d, for the ids of traces", l.Text, minText)
+	}
 	return nil
 }
 
+// minText is the least limit of texts: ids that the Tracker makes are never cut.
+const minText = 64
+
 func (l Limits) half() Limits {
-	l.Body, l.Text, l.Message, l.Items, l.Unknown = l.Body/2, max(l.Text/2, 64), l.Message/2, l.Items/2, l.Unknown/2
+	l.Body, l.Text, l.Message, l.Items, l.Unknown = l.Body/2, max(l.Text/2, minText), l.Message/2, l.Items/2, l.Unknown/2
 	return l
 }
 
@@ -56,15 +63,31 @@ type cutter struct {
 	over   *FieldError // the first field that was over its limit
 }
 
+// maxMarks bounds the marks of one trace, whatever its limits: half of them for those
+// that it came with.
+const maxMarks = 256
+
+// newCutter returns a cutter for a trace that came with the given marks.
+func newCutter(l Limits, key []byte, given []Mark) cutter {
+	c := cutter{Limits: l, key: key}
+	n := min(len(given), l.Items, maxMarks/2)
+	c.marks = slices.Clone(given[:n])
+	if n < len(given) {
+		c.mark("ext.cut", len(given), n, "")
+	}
+	return c
+}
+
 // field is a text field with the name it has in marks.
 type field struct {
 	name  string
 	value *string
 }
 
-// hash returns the keyed hash of a value that is not stored, "" without a key.
+// hash returns the keyed hash of a value that is not stored, "" without a key or
+// value.
 func hash(key []byte, value string) string {
-	if len(key) == 0 {
+	if len(key) == 0 || value == "" {
 		return ""
 	}
 	h := hmac.New(sha256.New, key)
@@ -74,26 +97,33 @@ func hash(key []byte, value string) string {
 
 // text cuts v to the limit. The mark of a field that was cut before stays.
 func (c *cutter) text(field string, v *string, limit int) {
+	if s := *v; c.shorten(v, limit) {
+		c.mark(field, len(s), limit, s)
+	}
+}
+
+// shorten cuts v to the limit and reports whether it had to.
+func (c *cutter) shorten(v *string, limit int) bool {
 	if c.repair && !utf8.ValidString(*v) {
 		*v = string([]rune(*v)) // every invalid byte becomes U+FFFD
 	}
 	s := *v
 	if len(s) <= limit {
-		return
+		return false
 	}
 	end := limit
-	for end > 0 && !utf8.RuneStart(s[end]) {
+	for end > 0 && end > limit-utf8.UTFMax && !utf8.RuneStart(s[end]) {
 		end--
 	}
-	c.mark(field, len(s), limit, s)
 	*v = s[:end]
+	return true
 }
 
 func (c *cutter) mark(field string, length, limit int, value string) {
 	if c.over == nil {
 		c.over = &FieldError{Field: field, Length: length, Limit: limit, Reason: "over its limit"}
 	}
-	if !slices.ContainsFunc(c.marks, func(m Mark) bool { return m.Field == field }) {
+	if len(c.marks) < maxMarks && !slices.ContainsFunc(c.marks, func(m Mark) bool { return m.Field == field }) {
 		c.marks = append(c.marks, Mark{Field: field, Length: length, Hash: hash(c.key, value)})
 	}
 }
@@ -105,13 +135,43 @@ func (c *cutter) members(field string, m *Members) {
 	}
 	var kept Members
 	for k, v := range m.All() {
-		if len(kept)+len(k)+len(v)+4 > c.Unknown {
+		longer := kept.add(k, string(v))
+		if len(longer) > c.Unknown {
 			break
 		}
-		kept = kept.add(k, string(v))
+		kept = longer
 	}
 	c.mark(field, len(*m), c.Unknown, string(*m))
 	*m = kept
+}
+
+// rejected returns the error of a trace that is over a limit and not to be cut, size
+// being that of its JSON.
+func (c *cutter) rejected(size int) error {
+	switch {
+	case !c.Reject:
+		return nil
+	case c.over != nil:
+		return fmt.Errorf("%w: %w", ErrTooLarge, c.over)
+	case size > MaxTraceBytes:
+		return fmt.Errorf("%w: %w", ErrTooLarge, &FieldError{Field: "trace", Length: size, Limit: MaxTraceBytes, Reason: "its JSON is over the limit"})
+	}
+	return nil
+}
+
+// fit cuts a trace whose JSON is over [MaxTraceBytes] with half the limits, as often
+// as it takes, and returns the JSON that it has then.
+func (c *cutter) fit(t *Trace, json []byte) ([]byte, error) {
+	for len(json) > MaxTraceBytes {
+		half := c.half()
+		if half == c.Limits {
+			return json, fmt.Errorf("%w: a trace of %d bytes of JSON, at most %d", ErrTooLarge, len(json), MaxTraceBytes)
+		}
+		c.Limits = half
+		c.apply(t)
+		json = t.AppendJSON(json[:0])
+	}
+	return json, nil
 }
 
 // apply applies the limits to t. It replaces lists and maps that it shortens, and
@@ -151,9 +211,11 @@ func (c *cutter) apply(t *Trace) {
 	if !t.Ext.IsZero() {
 		c.ext(&t.Ext)
 	}
-	if len(c.marks) > 0 {
-		t.Ext.Cut = c.marks
+	for i := range c.marks {
+		c.shorten(&c.marks[i].Field, c.Text)
+		c.shorten(&c.marks[i].Hash, 2*sha256.Size)
 	}
+	t.Ext.Cut = c.marks
 }
 
 func (c *cutter) user(u *User) {
@@ -215,7 +277,10 @@ func (c *cutter) ext(e *Ext) {
 		c.text("ext.changes.old", &ch.Old, c.Text)
 		c.text("ext.changes.new", &ch.New, c.Text)
 	})
-	items(c, "ext.redacted", &e.Redacted, func(m *Mark) { c.text("ext.redacted.field", &m.Field, c.Text) })
+	items(c, "ext.redacted", &e.Redacted, func(m *Mark) {
+		c.text("ext.redacted.field", &m.Field, c.Text)
+		c.shorten(&m.Hash, 2*sha256.Size)
+	})
 	c.labels(e)
 	if len(e.Foreign) > c.Unknown {
 		c.mark("ext.foreign", len(e.Foreign), c.Unknown, string(e.Foreign))
@@ -261,6 +326,10 @@ func (c *cutter) labels(e *Ext) {
 		v := e.Labels[k]
 		name := k
 		c.text("ext.labels", &name, c.Text)
+		if _, taken := kept[name]; taken { // now that it is cut
+			c.mark("ext.labels", len(keys), c.Items, "")
+			continue
+		}
 		c.text("ext.labels."+name, &v, c.Text)
 		kept[name] = v
 	}

@@ -43,13 +43,14 @@ func (r *RawJSON) UnmarshalJSON(b []byte) error {
 // Members are members of a JSON object that this version has no field for, in
 // their original order and canonical form: `"a":1,"b":{"c":2}`. They survive
 // storing, querying and dumping. The zero value has none. Members are immutable;
-// make them with [Members.With].
+// make them with [Members.With]. Invalid UTF-8 in names and texts becomes U+FFFD.
 type Members string
 
 // With returns m and one member more. The value is any JSON text. An error is a
 // [*ParseError] for a malformed value, or an [ErrInvalidTrace] for a name that m
 // has already.
 func (m Members) With(name string, value []byte) (Members, error) {
+	name = valid(name, false)
 	v, err := NewRawJSON(value)
 	if err != nil {
 		return m, fmt.Errorf("cts: member %q: %w", name, err)
@@ -100,29 +101,4 @@ func (m Members) Get(name string) (RawJSON, bool) {
 		}
 	}
 	return "", false
-}
-
-// check reports whether m is what With makes: well formed, canonical, no name
-// twice, and none of the names that taken reports.
-func (m Members) check(field string, taken func(string) bool) error {
-	if m == "" {
-		return nil
-	}
-	var again Members
-	seen := map[string]bool{}
-	for k, v := range m.All() {
-		if seen[k] || taken(k) {
-			return &FieldError{Field: field, Reason: fmt.Sprintf("member %q occurs twice", k)}
-		}
-		seen[k] = true
-		c, err := NewRawJSON([]byte(v))
-		if err != nil {
-			return &FieldError{Field: field, Reason: err.Error()}
-		}
-		again = again.add(k, string(c))
-	}
-	if again != m {
-		return &FieldError{Field: field, Reason: "not in canonical form; make it with Members.With"}
-	}
-	return nil
 }

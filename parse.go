@@ -1,6 +1,7 @@
 package cts
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 )
@@ -17,7 +18,7 @@ const MaxTraceBytes = 1 << 20
 // An error is a [*ParseError]. The trace shares no memory with b.
 func ParseTrace(b []byte) (*Trace, error) {
 	t := new(Trace)
-	if err := t.UnmarshalJSON(b); err != nil {
+	if err := parse(b, t); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -26,29 +27,39 @@ func ParseTrace(b []byte) (*Trace, error) {
 // UnmarshalJSON implements json.Unmarshaler as [ParseTrace] does. It replaces the
 // whole of t, and leaves it as it was on an error.
 func (t *Trace) UnmarshalJSON(b []byte) error {
+	var got Trace
+	if err := parse(b, &got); err != nil {
+		return err
+	}
+	*t = got
+	return nil
+}
+
+// parse parses b into t, which is zero.
+func parse(b []byte, t *Trace) error {
 	if len(b) > MaxTraceBytes {
-		return &ParseError{Offset: MaxTraceBytes, Line: 1, Column: MaxTraceBytes + 1, Reason: "a trace is at most 1 MiB"}
+		s := scanner{s: string(b[:MaxTraceBytes])}
+		return s.fail(MaxTraceBytes, "a trace is at most 1 MiB")
 	}
-	p := traceParser{scanner: scanner{s: string(b)}}
-	err := p.trace()
-	if err == nil {
-		err = p.end()
+	p := traceParser{scanner: scanner{s: string(b)}, t: t}
+	if err := p.trace(); err != nil {
+		return err
 	}
-	if err == nil {
-		*t = p.t
-	}
-	return err
+	return p.end()
 }
 
 // PeekJSON reads the members with which canonical JSON begins, without parsing
 // the rest: what a store needs to place a trace. It fails with [ErrInvalidTrace]
-// for JSON that does not begin so.
+// for JSON that does not begin so, and for an id that is far over [MaxIDLength].
 func PeekJSON(b []byte) (id string, time, recordTime int64, err error) {
-	const head = `{"trace_id":`
-	if len(b) < len(head) || string(b[:len(head)]) != head {
-		return "", 0, 0, &ParseError{Line: 1, Column: 1, Reason: "not canonical: it does not begin with trace_id"}
+	head, _, found := bytes.Cut(b[:min(len(b), peekBytes)], []byte(`,"trace_name":`))
+	if !found {
+		return "", 0, 0, &ParseError{Line: 1, Column: 1, Reason: "not canonical: trace_id, time, record_time and trace_name do not come first"}
 	}
-	s := scanner{s: string(b[:min(len(b), peekBytes)]), i: len(head)}
+	s := scanner{s: string(head)}
+	if err := s.peekName(`{"trace_id":`); err != nil {
+		return "", 0, 0, err
+	}
 	if id, err = s.str(); err != nil {
 		return "", 0, 0, err
 	}
@@ -58,16 +69,26 @@ func PeekJSON(b []byte) (id string, time, recordTime int64, err error) {
 	if recordTime, err = s.peekTime(`,"record_time":`); err != nil {
 		return "", 0, 0, err
 	}
+	if err := s.end(); err != nil {
+		return "", 0, 0, err
+	}
 	return id, time, recordTime, nil
 }
 
 // peekBytes holds the longest head: an id of MaxIDLength bytes, every one escaped
-// to six, and two times.
-const peekBytes = 6*MaxIDLength + 100
+// to six, two times and the names.
+const peekBytes = 6*MaxIDLength + 128
+
+func (s *scanner) peekName(name string) error {
+	if !s.word(name) {
+		return s.fail(s.i, "not canonical: expected %s", name)
+	}
+	return nil
+}
 
 func (s *scanner) peekTime(name string) (int64, error) {
-	if !s.word(name) {
-		return 0, s.fail(s.i, "not canonical: expected %s", name)
+	if err := s.peekName(name); err != nil {
+		return 0, err
 	}
 	return s.integer()
 }
@@ -89,7 +110,7 @@ func (s *scanner) integer() (int64, error) {
 // is known to write when tolerant is set.
 type traceParser struct {
 	scanner
-	t        Trace
+	t        *Trace
 	tolerant bool
 	trustExt bool // in the tolerant form: take an ext that looks like ours as ours
 }
@@ -163,7 +184,7 @@ func (p *traceParser) member(name string, seen *names) error {
 }
 
 func (p *traceParser) knownMember(name string, seen *names) error {
-	t := &p.t
+	t := p.t
 	if v := t.textField(name); v != nil {
 		return p.text(v)
 	}
@@ -298,10 +319,16 @@ func (p *traceParser) user(u *User) error {
 	}
 	var seen names
 	err := p.object(func(name string) error {
+		var err error
 		if seen.twice(name) {
-			return p.inField("user."+name, p.fail(p.i, "occurs twice"))
+			err = p.fail(p.i, "occurs twice")
+		} else {
+			err = p.userMember(u, name, &seen)
 		}
-		return p.inField("user."+name, p.userMember(u, name, &seen))
+		if err != nil {
+			err = p.inField("user."+name, err)
+		}
+		return err
 	})
 	u.Unknown = seen.members()
 	return err

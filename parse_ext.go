@@ -181,7 +181,9 @@ func (p *traceParser) marks(into *[]Mark) error {
 			}
 			return p.fail(p.i, "unknown member %q", name)
 		})
-		m.Length = int(length)
+		if m.Length = int(length); err == nil && int64(m.Length) != length {
+			err = p.fail(p.i, "length %d is out of range", length)
+		}
 		got = append(got, m)
 		return err
 	})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"slices"
 )
 
 // work is the memory in which one trace is prepared, used again for the next.
@@ -50,7 +49,7 @@ func (t *Tracker) prepare(ctx context.Context, w *work, tr *Trace, k kind) (bool
 			return false, nil
 		}
 	}
-	if err := c.checkUnknown(); err != nil {
+	if err := c.validateRaw(); err != nil {
 		t.stats.rejected.Add(1)
 		return false, err
 	}
@@ -61,7 +60,7 @@ func (t *Tracker) prepare(ctx context.Context, w *work, tr *Trace, k kind) (bool
 			t.stats.redacted.Add(int64(n))
 		}
 	}
-	err := t.limit(w, func() error { return t.stamp(c, now, k) })
+	err := t.limit(w, func() error { return t.stamp(c, now, k, tr.Ext.Source) })
 	if err != nil {
 		t.stats.rejected.Add(1)
 	}
@@ -94,10 +93,11 @@ func (t *Tracker) complete(ctx context.Context, c *Trace, now int64) {
 	c.TrackerName = t.opts.Name
 }
 
-// stamp writes what only the Tracker writes, and checks the result.
-func (t *Tracker) stamp(c *Trace, now int64, k kind) error {
+// stamp writes what only the Tracker writes. The id of an imported record comes from
+// its source as it was before any limit.
+func (t *Tracker) stamp(c *Trace, now int64, k kind, source Source) error {
 	if k == imported {
-		c.ID = ImportedID(c.Ext.Source)
+		c.ID = ImportedID(source)
 		fill(&c.TrackerName, t.opts.Name)
 	} else {
 		id, err := t.ids.next(now)
@@ -109,68 +109,36 @@ func (t *Tracker) stamp(c *Trace, now int64, k kind) error {
 	c.RecordTime = now
 	c.Ext.Writer = t.writer
 	c.Ext.PolicyHash = t.opts.PolicyHash
-	return c.Validate()
+	return nil
 }
 
-// limit applies the limits, stamps and encodes. A trace whose JSON is too large even
+// limit applies the limits, stamps, encodes and checks. A trace whose JSON is too large even
 // so is cut again with half the limits.
 func (t *Tracker) limit(w *work, stamp func() error) error {
 	c := &w.trace
-	cut := cutter{Limits: t.opts.Limits, key: t.opts.HashKey, marks: slices.Clip(c.Ext.Cut)}
+	cut := newCutter(t.opts.Limits, t.opts.HashKey, c.Ext.Cut)
 	cut.apply(c)
-	if cut.Reject && cut.over != nil {
-		return fmt.Errorf("%w: %w", ErrTooLarge, cut.over)
+	if err := cut.rejected(0); err != nil {
+		return err
 	}
 	if err := stamp(); err != nil {
 		return err
 	}
 	w.json = c.AppendJSON(w.json[:0])
-	if bytes.Contains(w.json, []byte(`\ufffd`)) { // written for invalid UTF-8
+	if bytes.Contains(w.json, []byte("ufffd")) { // \ufffd was written for invalid UTF-8; a '\\' is too frequent to search for
 		cut.repair = true
 		cut.apply(c)
 		w.json = c.AppendJSON(w.json[:0])
 	}
-	for len(w.json) > MaxTraceBytes {
-		cut.Limits = cut.half()
-		cut.apply(c)
-		w.json = c.AppendJSON(w.json[:0])
+	if err := cut.rejected(len(w.json)); err != nil {
+		return err
+	}
+	var err error
+	if w.json, err = cut.fit(c, w.json); err != nil {
+		return err
 	}
 	if cut.over != nil {
 		t.stats.cut.Add(1)
 	}
-	return nil
-}
-
-// checkUnknown checks the members that the caller made by hand, if any.
-func (t *Trace) checkUnknown() error {
-	if t.Unknown != "" {
-		if err := t.Unknown.check("unknown", knownMember); err != nil {
-			return err
-		}
-	}
-	if t.User.Unknown != "" {
-		if err := t.User.Unknown.check("user", func(name string) bool { return new(User).textField(name) != nil }); err != nil {
-			return err
-		}
-	}
-	if t.User.Domain.Unknown != "" {
-		if err := t.User.Domain.Unknown.check("user.domain", func(name string) bool { return name == "id" || name == "name" }); err != nil {
-			return err
-		}
-	}
-	if t.Ext.Foreign != "" {
-		if v, err := NewRawJSON([]byte(t.Ext.Foreign)); err != nil || v != t.Ext.Foreign {
-			return &FieldError{Field: "ext.foreign", Reason: "not in canonical form; make it with NewRawJSON"}
-		}
-	}
-	return nil
-}
-
-// knownMember reports whether a first-level member has a field of its own.
-func knownMember(name string) bool {
-	switch name {
-	case "time", "record_time", "content_length", "total_time", "read_only", "is_consistent", "user", "ext":
-		return true
-	}
-	return new(Trace).textField(name) != nil
+	return c.Validate()
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"time"
 )
@@ -42,7 +43,11 @@ type Query struct {
 
 // Where returns q with further conditions, all of which must hold.
 func (q Query) Where(conditions ...Condition) Query {
-	all := slices.Concat([]Condition{q.Condition}, conditions)
+	had := []Condition{q.Condition}
+	if q.Condition.Op == OpAnd && !q.Condition.Fold {
+		had = q.Condition.Conditions // a long chain is one list, not a deep nest
+	}
+	all := slices.Concat(had, conditions)
 	all = slices.DeleteFunc(all, func(c Condition) bool { return c.Op == OpAll })
 	switch len(all) {
 	case 0:
@@ -68,11 +73,12 @@ func (q Query) RecordedBetween(from, to time.Time) Query {
 	return q
 }
 
+// millis returns the first whole millisecond that is not before t.
 func millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	return t.UnixMilli()
+	return t.Add(time.Millisecond - 1).UnixMilli()
 }
 
 // OldestFirst returns q in ascending order of time.
@@ -126,7 +132,7 @@ func (q Query) Validate() error {
 	return q.Condition.validate(0)
 }
 
-// Head removes from t what [Query.HeadsOnly] leaves out.
+// head removes from t what [Query.HeadsOnly] leaves out.
 func (t *Trace) head() { t.Request, t.Response, t.Message = "", "", "" }
 
 // appendIdentity appends what a cursor depends on: everything but limit, heads and
@@ -155,7 +161,10 @@ type Page struct {
 // page that follows. Damage does not end the page; it is returned beside it,
 // joined.
 func ReadPage(ctx context.Context, r Reader, q Query) (Page, error) {
-	size := q.Limit
+	if err := q.Validate(); err != nil {
+		return Page{}, err
+	}
+	size := min(q.Limit, math.MaxInt-1)
 	if size == 0 {
 		size = 100
 	}
@@ -213,8 +222,14 @@ func OpenAttempts(ctx context.Context, r Reader, q Query) iter.Seq2[Entry, error
 			yield(Entry{}, fmt.Errorf("%w: open attempts have no pages", ErrBadCursor))
 			return
 		}
+		if err := q.Validate(); err != nil {
+			yield(Entry{}, err)
+			return
+		}
 		wanted := q.WithAttempts()
-		both := Query{From: q.From, ByRecordTime: q.ByRecordTime, Heads: q.Heads}.
+		// A condition on what heads leave out must see it first.
+		bodies := q.Condition.mentions(FieldRequest) || q.Condition.mentions(FieldResponse) || q.Condition.mentions(FieldMessage)
+		both := Query{From: q.From, ByRecordTime: q.ByRecordTime, Heads: q.Heads && !bodies}.
 			Where(In(FieldPhase, string(PhaseAttempt), string(PhaseOutcome)))
 		// Newest first, an outcome comes before its attempt: it is never earlier, and behind it in the same millisecond.
 		ended := map[string]bool{}
@@ -230,6 +245,9 @@ func OpenAttempts(ctx context.Context, r Reader, q Query) iter.Seq2[Entry, error
 			case ended[e.Trace.ID]:
 				delete(ended, e.Trace.ID)
 			case wanted.Match(e.Trace):
+				if q.Heads && bodies {
+					e = e.withoutBodies()
+				}
 				if n++; !yield(e, nil) || n == q.Limit {
 					return
 				}

@@ -7,9 +7,9 @@ import (
 
 // queue holds the JSON of traces that are accepted and not yet stored, bounded in
 // bytes. Traces of a queued Tracker are in it on their way; besides those, it keeps
-// what must not be lost and could not be stored at once: the outcomes of attempts,
-// and traces of which it is unknown whether the store has them. For these room is
-// reserved: they are bounded by the number of attempts and never refused.
+// what must not be lost and could not be stored at once: traces of which it is
+// unknown whether the store has them, and the outcomes of attempts. For the outcomes
+// room is reserved: they are bounded by the number of attempts and never refused.
 type queue struct {
 	limit int
 
@@ -23,6 +23,9 @@ type queue struct {
 	taken    uint64        // loads that were taken
 	done     uint64        // loads that are done
 	changed  chan struct{} // closed when room appears or a load is done
+	closed   bool          // nobody takes any more
+	failed   uint64        // the last load of which something was given up, counted as done is
+	failure  error         // why
 
 	wake chan struct{} // holds a token when there is something to take
 }
@@ -45,10 +48,8 @@ type item struct {
 type role uint8
 
 const (
-	offered  role = iota // a trace of the application
-	ended                // the same, and the outcome of an attempt
-	own                  // the Tracker's own, with room in the queue
-	freshGap             // a gap trace made just now, without room in the queue
+	offered role = iota // a trace of the application
+	ended               // the same, and the outcome of an attempt
 )
 
 func newQueue(limit int) *queue {
@@ -58,7 +59,7 @@ func newQueue(limit int) *queue {
 // put adds a trace if there is room.
 func (q *queue) put(json []byte) bool {
 	q.mu.Lock()
-	if q.bytes+len(json) > q.limit {
+	if q.bytes+len(json) > q.limit || q.closed {
 		q.mu.Unlock()
 		return false
 	}
@@ -74,12 +75,16 @@ func (q *queue) put(json []byte) bool {
 	return true
 }
 
-// putWait adds a trace as soon as there is room, and gives up when ctx ends.
+// putWait adds a trace as soon as there is room, and gives up when ctx ends or
+// nobody takes any more.
 func (q *queue) putWait(ctx context.Context, json []byte) bool {
 	for {
 		changed := q.watch()
 		if q.put(json) {
 			return true
+		}
+		if q.isShut() {
+			return false
 		}
 		select {
 		case <-changed:
@@ -89,14 +94,20 @@ func (q *queue) putWait(ctx context.Context, json []byte) bool {
 	}
 }
 
-// putReserved adds a trace whose room was reserved. It keeps its memory.
-func (q *queue) putReserved(it item) {
+// putReserved adds a trace and keeps its memory. It refuses to go beyond limit, unless
+// that is 0, for a trace whose room was reserved.
+func (q *queue) putReserved(it item, limit int) bool {
 	q.mu.Lock()
+	if limit > 0 && q.bytes+len(it.json) > limit {
+		q.mu.Unlock()
+		return false
+	}
 	q.reserved = append(q.reserved, it)
 	q.bytes += len(it.json)
 	q.traces++
 	q.mu.Unlock()
 	q.signal()
+	return true
 }
 
 func (q *queue) signal() {
@@ -133,14 +144,18 @@ func (q *queue) release(traces, bytes int) {
 	q.mu.Unlock()
 }
 
-// finish ends the load. Its memory is used again unless a burst made it large.
-func (q *queue) finish(l load) {
+// finish ends the load. The error says why some of it was given up. Its memory is
+// used again unless a burst made it large.
+func (q *queue) finish(l load, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if cap(l.buf) <= q.limit {
 		q.spare = load{buf: l.buf[:0], ends: l.ends[:0]}
 	}
 	q.done++
+	if err != nil {
+		q.failed, q.failure = q.done, err
+	}
 	q.broadcast()
 }
 
@@ -149,18 +164,36 @@ func (q *queue) broadcast() {
 	q.changed = make(chan struct{})
 }
 
-// drain waits until all that is in the queue now is done. It fails when ctx ends,
-// or with [ErrClosed] when the flusher does.
+// shut says that nobody takes any more.
+func (q *queue) shut() {
+	q.mu.Lock()
+	q.closed = true
+	q.broadcast()
+	q.mu.Unlock()
+}
+
+func (q *queue) isShut() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
+// drain waits until all that is in the queue now is done. It fails when some of that
+// was given up, when ctx ends, or with [ErrClosed] when the flusher does.
 func (q *queue) drain(ctx context.Context, flusher <-chan struct{}) error {
 	q.mu.Lock()
-	target := q.taken + 1 // also when nothing is queued: a gap may be due
+	before, target := q.done, q.taken+1 // also when nothing is queued: a gap may be due
 	q.mu.Unlock()
 	q.signal()
 	for {
 		q.mu.Lock()
-		done, changed := q.done, q.changed
+		done, changed, failed, failure := q.done, q.changed, q.failed, q.failure
 		q.mu.Unlock()
-		if done >= target {
+		switch {
+		case done < target:
+		case failed > before:
+			return failure
+		default:
 			return nil
 		}
 		select {

@@ -1,7 +1,9 @@
 package cts
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -39,6 +41,7 @@ type scanner struct {
 	s     string
 	i     int
 	depth int
+	room  []byte // for strings with escapes, one after another
 }
 
 func (s *scanner) fail(at int, format string, args ...any) error {
@@ -170,76 +173,96 @@ func (s *scanner) array(item func() error) error {
 	}
 }
 
+// breaks has the high bit set in exactly the bytes of w that end a run of a JSON
+// string's plain bytes: '"', '\\' and control characters. See special.
+func breaks(w uint64) uint64 {
+	v := w & low7
+	printable := v + 0x60*ones
+	notQuote := v ^ '"'*ones + low7
+	notBackslash := v ^ '\\'*ones + low7
+	return ^(printable&notQuote&notBackslash | w) & highs
+}
+
 // str reads a string. Invalid UTF-8 and lone surrogates become U+FFFD.
 func (s *scanner) str() (string, error) {
 	if s.peek() != '"' {
 		return "", s.fail(s.i, "expected a string, found %s", s.found())
 	}
 	from := s.i + 1
-	clean := true
-	for i := from; i < len(s.s); {
-		if i+8 <= len(s.s) && special(load64(s.s, i)) == 0 {
-			i += 8
-			continue
+	i, beyond := from, uint64(0) // beyond: whether something is not ASCII
+	for ; i+8 <= len(s.s); i += 8 {
+		w := load64(s.s, i)
+		beyond |= w
+		if m := breaks(w); m != 0 {
+			i += bits.TrailingZeros64(m) >> 3
+			break
 		}
+	}
+	for ; i < len(s.s); i++ {
 		switch c := s.s[i]; {
 		case c == '"':
 			s.i = i + 1
-			text := s.s[from:i]
-			if !clean && !utf8.ValidString(text) {
-				text = string([]rune(text)) // every invalid byte becomes U+FFFD
-			}
-			return text, nil
+			return valid(s.s[from:i], beyond&highs == 0), nil
 		case c == '\\':
 			return s.strEscaped(from, i)
 		case c < 0x20:
 			return "", s.fail(i, "control character in a string")
-		case c >= utf8.RuneSelf:
-			clean = false
+		default:
+			beyond |= uint64(c)
 		}
-		i++
 	}
 	return "", s.fail(from-1, "string without an end")
 }
 
-// strEscaped goes on with a string whose first escape is at i.
+// valid returns text with every invalid byte replaced by U+FFFD.
+func valid(text string, ascii bool) string {
+	if ascii || utf8.ValidString(text) {
+		return text
+	}
+	return string([]rune(text))
+}
+
+// strEscaped goes on with a string whose first escape is at i. What it stands for is
+// never longer than its spelling.
 func (s *scanner) strEscaped(from, i int) (string, error) {
-	b := append(make([]byte, 0, i-from+64), s.s[from:i]...)
+	if most := len(s.s) - from + 8; len(s.room) < most {
+		s.room = make([]byte, most)
+	}
+	b := s.room
+	n := copy(b, s.s[from:i])
 	for i < len(s.s) {
-		if next := plainRun(s.s, i); next > i {
-			b = append(b, s.s[i:next]...)
-			i = next
-			continue
+		if i+8 <= len(s.s) {
+			w := load64(s.s, i)
+			binary.LittleEndian.PutUint64(b[n:n+8], w)
+			m := breaks(w)
+			if m == 0 {
+				n += 8
+				i += 8
+				continue
+			}
+			plain := bits.TrailingZeros64(m) >> 3
+			n += plain
+			i += plain
 		}
 		switch c := s.s[i]; {
 		case c == '"':
 			s.i = i + 1
-			if !utf8.Valid(b) {
-				return string([]rune(string(b))), nil
-			}
-			return string(b), nil
+			return valid(string(b[:n]), false), nil
 		case c < 0x20:
 			return "", s.fail(i, "control character in a string")
 		case c != '\\':
-			b = append(b, c)
+			b[n] = c
+			n++
 			i++
 		default:
-			var ok bool
-			if b, i, ok = unescape(b, s.s, i); !ok {
+			more, next, ok := unescape(b[:n], s.s, i)
+			if !ok {
 				return "", s.fail(i, "bad escape in a string")
 			}
+			n, i = len(more), next
 		}
 	}
 	return "", s.fail(from-1, "string without an end")
-}
-
-// plainRun returns the end of a run of whole eight-byte words from i in which
-// nothing needs care.
-func plainRun(s string, i int) int {
-	for i+8 <= len(s) && special(load64(s, i)) == 0 {
-		i += 8
-	}
-	return i
 }
 
 // unescape appends what the escape at i stands for and returns the index behind it.
@@ -315,9 +338,12 @@ func (s *scanner) number() (string, error) {
 	if s.i < len(s.s) && s.s[s.i] == '-' {
 		s.i++
 	}
-	zero := s.i < len(s.s) && s.s[s.i] == '0'
+	if s.i >= len(s.s) || s.s[s.i] < '0' || s.s[s.i] > '9' {
+		return "", s.fail(s.i, "expected a number, found %s", s.found())
+	}
+	zero := s.s[s.i] == '0'
 	whole := s.i
-	if !digits() || (zero && s.i > whole+1) {
+	if digits(); zero && s.i > whole+1 {
 		return "", s.fail(from, "malformed number")
 	}
 	if s.i < len(s.s) && s.s[s.i] == '.' {

@@ -2,6 +2,7 @@ package cts
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/cloudtraceservice/cts/redact"
 )
@@ -92,6 +93,12 @@ func (s *scrubber) ext(e *Ext) {
 			s.named("ext.changes", c.Field, &c.New)
 		}
 	}
+	if len(e.Resources) > 0 {
+		e.Resources = slices.Clone(e.Resources)
+		for i := range e.Resources {
+			s.text("ext.resources.name", &e.Resources[i].Name, s.Text)
+		}
+	}
 	if len(e.Labels) > 0 {
 		kept := make(map[string]string, len(e.Labels))
 		for k, v := range e.Labels {
@@ -102,17 +109,29 @@ func (s *scrubber) ext(e *Ext) {
 	}
 }
 
-// named redacts a value that stands under a name of its own.
+// named redacts a value that stands under a name of its own. Of a path, as changes
+// have, the last part counts too: server.adminPass.
 func (s *scrubber) named(where, name string, v *string) {
 	if *v == "" {
 		return
 	}
+	last := strings.TrimRight(name, "]")
+	last = last[strings.LastIndexAny(last, "./[")+1:]
+	if s.under(where, name, v) || last == name || last == "" {
+		return
+	}
+	s.under(where+"."+strings.TrimRight(name[:strings.LastIndex(name, last)], "./["), last, v)
+}
+
+// under redacts a value as one that stands under a name, and reports whether it had
+// to.
+func (s *scrubber) under(where, name string, v *string) bool {
 	var m Members
 	m = m.add(name, string(appendString(nil, *v)))
 	before := m
 	s.members(where, &m)
 	if m == before {
-		return
+		return false
 	}
 	*v = redact.Mask
 	if masked, ok := m.Get(name); ok {
@@ -121,4 +140,5 @@ func (s *scrubber) named(where, name string, v *string) {
 			*v = text
 		}
 	}
+	return true
 }

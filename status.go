@@ -8,7 +8,7 @@ import (
 
 // stats are the accounts of a Tracker.
 type stats struct {
-	offered, stored, declared   atomic.Int64
+	offered, stored             atomic.Int64
 	skipped, rejected           atomic.Int64
 	redacted, cut               atomic.Int64
 	attempts, imported, already atomic.Int64
@@ -17,8 +17,6 @@ type stats struct {
 	lastErr error
 	lastAt  time.Time
 }
-
-func (s *stats) declare(n int64) { s.declared.Add(n) }
 
 func (s *stats) fail(err error, at time.Time) {
 	s.mu.Lock()
@@ -58,12 +56,12 @@ type Status struct {
 func (t *Tracker) Status() Status {
 	s := &t.stats
 	queued, bytes := t.queue.size()
-	_, open := t.attempts.low()
+	lost, declared := t.losses.counts()
 	st := Status{
 		Name: t.opts.Name, Writer: t.writer, Delivery: t.opts.Delivery,
-		Offered: s.offered.Load(), Stored: s.stored.Load(), Lost: t.losses.lost(), Declared: s.declared.Load(),
+		Offered: s.offered.Load(), Stored: s.stored.Load(), Lost: lost, Declared: declared,
 		Queued: int64(queued), QueuedBytes: int64(bytes),
-		Attempts: s.attempts.Load(), OpenAttempts: int64(open),
+		Attempts: s.attempts.Load(), OpenAttempts: int64(t.attempts.count()),
 		Imported: s.imported.Load(), Existing: s.already.Load(),
 		Skipped: s.skipped.Load(), Rejected: s.rejected.Load(), Redacted: s.redacted.Load(), Cut: s.cut.Load(),
 		Recovery: t.recovery,

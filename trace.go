@@ -3,6 +3,7 @@ package cts
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -70,6 +71,30 @@ func (b Bool) String() string {
 		return "false"
 	}
 	return ""
+}
+
+// MarshalJSON implements json.Marshaler: true, false, or null for an absent value.
+func (b Bool) MarshalJSON() ([]byte, error) {
+	if b == Unset {
+		return []byte("null"), nil
+	}
+	return strconv.AppendBool(nil, b == True), nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler for true, false and null. An error is an
+// [ErrInvalidTrace].
+func (b *Bool) UnmarshalJSON(text []byte) error {
+	switch string(text) {
+	case "true":
+		*b = True
+	case "false":
+		*b = False
+	case "null":
+		*b = Unset
+	default:
+		return fmt.Errorf("%w: a Bool is true, false or null", ErrInvalidTrace)
+	}
+	return nil
 }
 
 // Trace is the record of one operation: who did what, when, from where, on
@@ -189,7 +214,7 @@ const (
 // FieldError says which field of a trace is not acceptable and why. The value
 // itself is never part of it.
 type FieldError struct {
-	Field  string // JSON name, nested ones with dots: user.name
+	Field  string // JSON name, nested ones with dots: user.name; "" for the unknown members
 	Length int    // length of the value in bytes, 0 where length is not the matter
 	Limit  int    // the limit that applies, 0 where there is none
 	Reason string // what is wrong, in words
@@ -197,6 +222,9 @@ type FieldError struct {
 
 // Error implements error.
 func (e *FieldError) Error() string {
+	if e.Field == "" {
+		return "cts: unknown members: " + e.Reason
+	}
 	if e.Limit > 0 {
 		return fmt.Sprintf("cts: field %s: %s: %d bytes, limit %d", e.Field, e.Reason, e.Length, e.Limit)
 	}
@@ -208,8 +236,13 @@ func (e *FieldError) Unwrap() error { return ErrInvalidTrace }
 
 // Validate reports the first reason why t can't be stored, as a [*FieldError]:
 // no trace_name, a time outside [MinTime, MaxTime], an id that is empty, too
-// long or not printable, or a malformed [Members]. Length limits of the other
-// fields are not checked here; the Tracker applies them ([Limits]).
+// long or not printable, a label's key that is not valid UTF-8, or a [Members] or
+// [RawJSON] that was not made as its comment says or holds a member that the trace
+// has a field for. Length limits of the other fields are not checked here; the
+// Tracker applies them ([Limits]).
+//
+// The canonical JSON of a valid trace can be parsed, and gives itself again if its
+// texts are valid UTF-8.
 func (t *Trace) Validate() error {
 	if err := validateID("trace_id", t.ID); err != nil {
 		return err
@@ -222,6 +255,37 @@ func (t *Trace) Validate() error {
 	}
 	if err := validateTime("record_time", t.RecordTime); err != nil {
 		return err
+	}
+	for k := range t.Ext.Labels {
+		if !utf8.ValidString(k) {
+			return &FieldError{Field: "ext.labels", Reason: "a key is not valid UTF-8"}
+		}
+	}
+	return t.validateRaw()
+}
+
+// validateRaw checks the parts that go into the JSON as they are. The surest test is
+// the purpose: they must come out of the parser as they went in.
+func (t *Trace) validateRaw() error {
+	if t.Unknown == "" && t.User.Unknown == "" && t.User.Domain.Unknown == "" && t.Ext.Foreign == "" {
+		return nil
+	}
+	const reason = "not canonical JSON, or a member occurs twice or has a field of its own"
+	var got Trace
+	p := traceParser{scanner: scanner{s: string(t.AppendJSON(nil))}, t: &got}
+	err := p.trace()
+	if err == nil {
+		err = p.end()
+	}
+	switch {
+	case got.User.Domain.Unknown != t.User.Domain.Unknown:
+		return &FieldError{Field: "user.domain", Reason: reason}
+	case got.User.Unknown != t.User.Unknown:
+		return &FieldError{Field: "user", Reason: reason}
+	case got.Ext.Foreign != t.Ext.Foreign:
+		return &FieldError{Field: "ext.foreign", Reason: reason}
+	case got.Unknown != t.Unknown || err != nil:
+		return &FieldError{Field: "", Reason: reason}
 	}
 	return nil
 }

@@ -88,6 +88,9 @@ func (t *Tracker) Record(ctx context.Context, tr *Trace) (Receipt, error) {
 	defer t.gate.leave()
 	w := t.work.Get().(*work)
 	defer t.release(w)
+	if tr == nil {
+		tr = &Trace{} // refused for its name
+	}
 	if keep, err := t.prepare(ctx, w, tr, ordinary); err != nil || !keep {
 		return Receipt{Skipped: !keep && err == nil}, err
 	}
@@ -113,8 +116,10 @@ func (t *Tracker) Flush(ctx context.Context) error {
 // Attempts that have not ended stay open; the next Open gives them the outcome
 // unknown. Close is idempotent; later calls of other methods return [ErrClosed].
 //
-// When ctx ends before all is stored, the rest is given up, counted in the Status,
-// and declared by the next Open; the error says how many traces that are.
+// When ctx ends before all is stored, the rest is given up and counted in the Status;
+// the error says how many traces that are. After [Queued] delivery the next Open
+// declares them. After [Durable] delivery they are traces whose Record returned an
+// error already.
 func (t *Tracker) Close(ctx context.Context) error {
 	t.closing.Do(func() { t.closed = t.close(ctx) })
 	return t.closed
@@ -131,12 +136,9 @@ func (t *Tracker) close(ctx context.Context) error {
 	}
 	t.stop(errGivenUp)
 	<-t.stopped
-	lost := t.losses.pending()
-	if left, _ := t.queue.size(); left > 0 {
-		lost += int64(left)
-	}
-	if lost > 0 {
-		return errors.Join(err, fmt.Errorf("cts: tracker %q closed with %d traces not stored nor declared; the next Open declares them", t.opts.Name, lost))
+	left, _ := t.queue.size()
+	if lost := t.losses.pending() + int64(left); lost > 0 {
+		return errors.Join(err, fmt.Errorf("cts: tracker %q closed with %d traces not stored nor declared", t.opts.Name, lost))
 	}
 	if err != nil {
 		return err
