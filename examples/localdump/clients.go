@@ -9,8 +9,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // client is one caller of the service: a user at an address.
@@ -32,14 +33,12 @@ var clients = []client{
 
 // traffic drives requests at the service.
 type traffic struct {
-	base    string
-	http    *http.Client
-	total   int
-	done    atomic.Int64
-	panics  atomic.Int64 // requests whose connection was cut by the panic
-	next    atomic.Int64
-	failure error
-	once    sync.Once
+	base   string
+	http   *http.Client
+	total  int
+	next   atomic.Int64
+	done   atomic.Int64
+	panics atomic.Int64 // requests that made the service panic
 }
 
 // workers is how many requests are under way at a time.
@@ -47,21 +46,20 @@ const workers = 8
 
 // drive makes all requests and returns the first error that is not the service's.
 func (t *traffic) drive(ctx context.Context) error {
-	var wg sync.WaitGroup
+	group, ctx := errgroup.WithContext(ctx)
 	for w := range workers {
-		wg.Go(func() {
+		group.Go(func() error {
 			l := &life{traffic: t, rand: rand.New(rand.NewPCG(1, uint64(w)))}
 			for t.next.Add(1) <= int64(t.total) {
 				if err := l.act(ctx); err != nil {
-					t.once.Do(func() { t.failure = err })
-					return
+					return err
 				}
 				t.done.Add(1)
 			}
+			return nil
 		})
 	}
-	wg.Wait()
-	return t.failure
+	return group.Wait()
 }
 
 // life is what one worker does, and the resources that it has made.
