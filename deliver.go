@@ -79,11 +79,19 @@ func (t *Tracker) appendBehindGap(ctx context.Context, batch []Entry) (Appended,
 	}
 	done, err := t.store.Append(ctx, batch)
 	t.losses.carried(d, err)
-	var conflict *ConflictError
-	if d.gap.Count > 0 && errors.As(err, &conflict) {
-		err = &ConflictError{Index: conflict.Index - 1, ID: conflict.ID}
+	if err != nil && d.gap.Count > 0 {
+		err = withoutGap(err)
 	}
 	return done, err
+}
+
+// withoutGap returns the error of a batch as that of the batch less its gap trace.
+func withoutGap(err error) error {
+	var conflict *ConflictError
+	if errors.As(err, &conflict) {
+		return &ConflictError{Index: conflict.Index - 1, ID: conflict.ID}
+	}
+	return err
 }
 
 // dueGap returns the gap trace that is due, to be given back to carried; the zero

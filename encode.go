@@ -8,7 +8,8 @@ import (
 // slice. It writes what json.Marshal would write for the struct: members in the
 // order of the fields, HTML characters escaped, invalid UTF-8 as \ufffd; the
 // unknown members come last, as they were. It allocates nothing but room in dst,
-// and nothing at all when dst has some 100 bytes more than the trace needs.
+// and nothing at all when dst has some 100 bytes more than the trace needs. What the
+// capacity of dst holds behind the result may be overwritten.
 //
 // Canonical JSON is what stores keep, what trace files hold and what proofs are
 // computed over: parsing it and appending again gives the same bytes, as long as the

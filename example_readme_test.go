@@ -43,7 +43,7 @@ func audited(ctx context.Context, dir string, mux *http.ServeMux, serve func(htt
 	if err != nil {
 		return err
 	}
-	return serve(audit.Inner(mux)) // no durable record of a change, no change
+	return serve(audit.Outer(audit.Inner(mux))) // your authentication goes between the two
 }
 
 func Example() {
@@ -54,8 +54,9 @@ func Example() {
 	defer os.RemoveAll(dir)
 	mux := http.NewServeMux()
 	mux.HandleFunc("DELETE /v1/orders/{order_id}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	ctx, stop := context.WithCancel(context.Background())
-	err = audited(ctx, dir, mux, func(h http.Handler) error {
+	ctx := context.Background()
+	running, stop := context.WithCancel(ctx)
+	err = audited(running, dir, mux, func(h http.Handler) error {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("DELETE", "/v1/orders/4711", http.NoBody))
 		return nil
 	})

@@ -17,6 +17,7 @@ import (
 type idSource struct {
 	mu  sync.Mutex
 	src *bufio.Reader
+	id  uuid.UUID // the last one: here it need not be allocated
 }
 
 func newIDSource(r io.Reader) *idSource {
@@ -27,9 +28,9 @@ func newIDSource(r io.Reader) *idSource {
 }
 
 func (s *idSource) next(ms int64) (string, error) {
-	var id uuid.UUID
 	s.mu.Lock()
-	_, err := io.ReadFull(s.src, id[6:])
+	_, err := io.ReadFull(s.src, s.id[6:])
+	id := s.id
 	s.mu.Unlock()
 	if err != nil {
 		return "", err

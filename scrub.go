@@ -55,6 +55,8 @@ func (s *scrubber) found(name string, found []redact.Finding) {
 		switch {
 		case field == "":
 			field = f.Path
+		case strings.HasPrefix(f.Path, "["):
+			field += f.Path
 		case f.Path != "":
 			field += "." + f.Path
 		}

@@ -1,0 +1,365 @@
+package cts_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cloudtraceservice/cts"
+	"github.com/cloudtraceservice/cts/obs"
+	"github.com/cloudtraceservice/cts/obs/memobs"
+	"github.com/cloudtraceservice/cts/store/memstore"
+)
+
+// dumpWorld is what a Dumper works on: a store with its states, and a bucket. Every
+// call to them can be made to fail, before or after it has taken effect. The world
+// itself is the source and the state store; what is true is in Store and objects.
+type dumpWorld struct {
+	*memstore.Store
+	objects *memobs.Client
+
+	mu      sync.Mutex
+	fault   func(step int, call string) dumpFault // what happens to a call; nil is nothing
+	dead    bool                                  // the process was killed: nothing it still does has an effect
+	steps   int
+	calls   []string              // load, after, plan, checkpoint, put KEY, get KEY
+	damaged map[cts.Position]bool // traces that can't be read
+	noise   func() bool           // whether a harmless damage is yielded before a trace
+	made    int                   // traces appended
+}
+
+// dumpFault is what happens to a call. The zero value is nothing.
+type dumpFault struct {
+	err   error                     // what the caller is told
+	done  bool                      // the call took effect all the same; After and Get break off in the middle
+	kill  bool                      // it was the last thing that the process did
+	spoil func(io.Reader) io.Reader // what a Get yields instead of the object
+}
+
+var errCutOff = errors.New("the process was killed")
+
+// newDumpWorld returns an empty store and an empty bucket. All worlds have one store
+// id, so that equal traces get equal names.
+func newDumpWorld() *dumpWorld {
+	id := func() string { return "0b7f8a52-5d0f-4c57-9d1e-3c1f3a2b4c5d" }
+	return &dumpWorld{
+		Store: memstore.New(&memstore.Options{NewID: id}), objects: memobs.New(nil), damaged: map[cts.Position]bool{},
+	}
+}
+
+// call counts a call and decides on its fault.
+func (w *dumpWorld) call(name string) dumpFault {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dead {
+		return dumpFault{err: errCutOff}
+	}
+	w.steps++
+	w.calls = append(w.calls, name)
+	if w.fault == nil {
+		return dumpFault{}
+	}
+	f := w.fault(w.steps, name)
+	w.dead = f.kill
+	return f
+}
+
+// mend ends all faults and starts the process again.
+func (w *dumpWorld) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fault, w.dead, w.noise = nil, false, nil
+}
+
+// dumper starts a process with a new Dumper.
+func (w *dumpWorld) dumper(tb testing.TB, opts *cts.DumperOptions) *cts.Dumper {
+	tb.Helper()
+	d, err := cts.NewDumper(w, dumpBucket{w.objects, w}, opts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return d
+}
+
+// add appends traces with the given trackers and services, "tracker/service" each.
+func (w *dumpWorld) add(tb testing.TB, groups ...string) {
+	tb.Helper()
+	for _, g := range groups {
+		tracker, service, _ := strings.Cut(g, "/")
+		w.made++
+		tr := &cts.Trace{
+			ID: fmt.Sprintf("trace-%d", w.made), Time: 1_700_000_000_000, RecordTime: 1_700_000_000_000 + int64(w.made),
+			Name: "deleteOrder", ServiceType: service, TrackerName: tracker, Request: strings.Repeat("<&>", w.made%7),
+		}
+		if w.made%3 == 0 {
+			tr.User.Name, tr.Ext.Role = "alice", "admin"
+		}
+		if _, err := w.Append(context.Background(), []cts.Entry{{Trace: tr}}); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// After implements cts.Log.
+func (w *dumpWorld) After(ctx context.Context, pos cts.Position) iter.Seq2[cts.Entry, error] {
+	return func(yield func(cts.Entry, error) bool) {
+		f := w.call("after")
+		if f.err != nil && !f.done {
+			yield(cts.Entry{}, f.err)
+			return
+		}
+		for e, err := range w.Store.After(ctx, pos) {
+			switch {
+			case err == nil && w.damaged[e.Position]:
+				err = &cts.CorruptionError{File: "f", Offset: int64(e.Position), First: e.Position, Last: e.Position, Err: errBroken}
+				e = cts.Entry{}
+			case err == nil && w.noise != nil && w.noise() && !yield(cts.Entry{}, &cts.CorruptionError{File: "noise", Err: errBroken}):
+				return
+			}
+			if !yield(e, err) {
+				return
+			}
+			if f.err != nil {
+				yield(cts.Entry{}, f.err)
+				return
+			}
+		}
+		if f.err != nil {
+			yield(cts.Entry{}, f.err)
+		}
+	}
+}
+
+// LoadState implements cts.StateStore.
+func (w *dumpWorld) LoadState(ctx context.Context, name string) ([]byte, uint64, error) {
+	if f := w.call("load"); f.err != nil {
+		return nil, 0, f.err
+	}
+	return w.Store.LoadState(ctx, name)
+}
+
+// SaveState implements cts.StateStore.
+func (w *dumpWorld) SaveState(ctx context.Context, name string, data []byte, generation uint64) (uint64, error) {
+	call := "checkpoint"
+	if bytes.Contains(data, []byte(`"plan"`)) {
+		call = "plan"
+	}
+	f := w.call(call)
+	if f.err != nil && !f.done {
+		return 0, f.err
+	}
+	next, err := w.Store.SaveState(ctx, name, data, generation)
+	if err == nil && f.err != nil {
+		return 0, f.err
+	}
+	return next, err
+}
+
+// dumpBucket is the bucket of a world.
+type dumpBucket struct {
+	obs.Client
+	w *dumpWorld
+}
+
+// Put implements obs.Client.
+func (b dumpBucket) Put(ctx context.Context, key string, body io.ReadSeeker, opts *obs.PutOptions) (obs.Object, error) {
+	f := b.w.call("put " + key)
+	if f.err != nil && !f.done {
+		return obs.Object{}, &obs.Error{Op: "put", Key: key, Err: f.err}
+	}
+	o, err := b.Client.Put(ctx, key, body, opts)
+	if err == nil && f.err != nil {
+		return obs.Object{}, &obs.Error{Op: "put", Key: key, Err: f.err}
+	}
+	return o, err
+}
+
+// Get implements obs.Client.
+func (b dumpBucket) Get(ctx context.Context, key string) (io.ReadCloser, obs.Object, error) {
+	f := b.w.call("get " + key)
+	if f.err != nil && !f.done {
+		return nil, obs.Object{}, &obs.Error{Op: "get", Key: key, Err: f.err}
+	}
+	body, o, err := b.Client.Get(ctx, key)
+	if err != nil {
+		return nil, o, err
+	}
+	var r io.Reader = body
+	if f.err != nil {
+		r = io.MultiReader(io.LimitReader(body, o.Size/2), failingReader{f.err})
+	}
+	if f.spoil != nil {
+		r = f.spoil(r)
+	}
+	return io.NopCloser(r), o, nil
+}
+
+// failingReader always fails.
+type failingReader struct{ err error }
+
+func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
+
+// savedState is the state of a Dumper as it is stored.
+type savedState struct {
+	Version  int          `json:"v"`
+	StoreID  string       `json:"store_id"`
+	Position cts.Position `json:"position"`
+	Plan     *struct {
+		To    cts.Position     `json:"to"`
+		Time  int64            `json:"time"`
+		Files []map[string]any `json:"files"`
+	} `json:"plan,omitempty"`
+}
+
+// state returns the state of the Dumper with the default name.
+func (w *dumpWorld) state(tb testing.TB) (st savedState, generation uint64) {
+	tb.Helper()
+	data, generation, err := w.Store.LoadState(context.Background(), "dumper")
+	if err != nil || data == nil {
+		tb.Fatalf("no state: %v", err)
+	}
+	if err := json.Unmarshal(data, &st); err != nil {
+		tb.Fatal(err)
+	}
+	return st, generation
+}
+
+// keys returns the keys of all objects, sorted.
+func (w *dumpWorld) keys(tb testing.TB) []string {
+	tb.Helper()
+	var keys []string
+	for o, err := range w.objects.List(context.Background(), "", nil) {
+		if err != nil {
+			tb.Fatal(err)
+		}
+		keys = append(keys, o.Key)
+	}
+	return keys
+}
+
+// content returns the content of an object, uncompressed, and its metadata.
+func (w *dumpWorld) content(tb testing.TB, key string) ([]byte, obs.Object) {
+	tb.Helper()
+	body, o, err := w.objects.Get(context.Background(), key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	unzip, err := gzip.NewReader(body)
+	if err != nil {
+		tb.Fatalf("%s: %v", key, err)
+	}
+	content, err := io.ReadAll(unzip)
+	if err != nil {
+		tb.Fatalf("%s: %v", key, err)
+	}
+	return content, o
+}
+
+// segment is a folder of a tracker or service: escaped, not hidden, not that of digests.
+const segment = `(?:%|(?:[0-9A-Za-z_-]|%[0-9A-F]{2})(?:[0-9A-Za-z_.-]|%[0-9A-F]{2})*(?:%?[0-9A-F]?%~[0-9a-f]{32})?)`
+
+var traceFileKey = regexp.MustCompile(`^CloudTraces/([0-9a-z-]+)/(\d{4})/(\d\d)/(\d\d)/` + segment + `/(?:` + segment +
+	`/)?(?:p_)?CloudTrace_([0-9a-z-]+)_(\d{4})-(\d\d)-(\d\d)T\d\d-\d\d-\d\dZ_[0-9a-f]{16}\.json\.gz$`)
+
+// check checks the promise of the Dumper: the bucket holds each trace once, byte for
+// byte as it is stored, in order of position, and nothing else; no plan is left. A
+// trace that can't be read may have been dumped before.
+func (w *dumpWorld) check(tb testing.TB) {
+	tb.Helper()
+	stored, position := map[string][]byte{}, map[string]cts.Position{}
+	for e, err := range w.Store.After(context.Background(), 0) {
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tr, err := cts.ParseTrace(e.JSON)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		stored[tr.ID], position[tr.ID] = bytes.Clone(e.JSON), e.Position
+	}
+	found := map[string]string{}
+	for _, key := range w.keys(tb) {
+		last := cts.Position(0)
+		for _, tr := range w.decode(tb, key) {
+			if was, ok := found[tr.ID]; ok {
+				tb.Errorf("trace %s is in %s and in %s", tr.ID, was, key)
+			}
+			if found[tr.ID] = key; !bytes.Equal(tr.AppendJSON(nil), stored[tr.ID]) {
+				tb.Errorf("trace %s in %s is not the one that is stored", tr.ID, key)
+			}
+			if position[tr.ID] <= last {
+				tb.Errorf("%s is not in order of position", key)
+			}
+			last = position[tr.ID]
+		}
+	}
+	for id, pos := range position {
+		if found[id] == "" && !w.damaged[pos] {
+			tb.Errorf("trace %s is in no file", id)
+		}
+	}
+	if len(stored) > len(w.damaged) {
+		if st, _ := w.state(tb); st.Plan != nil {
+			tb.Errorf("a plan is left: %+v", st.Plan)
+		}
+	}
+}
+
+// decode returns the traces of a trace file, and checks its name and its form.
+func (w *dumpWorld) decode(tb testing.TB, key string) []*cts.Trace {
+	tb.Helper()
+	if m := traceFileKey.FindStringSubmatch(key); len(m) == 0 || m[1] != m[5] || m[2]+m[3]+m[4] != m[6]+m[7]+m[8] {
+		tb.Errorf("name of a trace file: %s", key)
+	}
+	content, object := w.content(tb, key)
+	again := []byte("[")
+	var traces []*cts.Trace
+	for tr, err := range cts.NewDecoder(bytes.NewReader(content), &cts.DecoderOptions{TrustExt: true}).All() {
+		if err != nil {
+			tb.Fatalf("%s: %v", key, err)
+		}
+		if len(traces) > 0 {
+			again = append(again, ',')
+		}
+		again = tr.AppendJSON(again)
+		traces = append(traces, tr)
+	}
+	if again = append(again, ']'); !bytes.Equal(again, content) || !json.Valid(content) || bytes.ContainsAny(content, "\r\n") {
+		tb.Errorf("%s is not a JSON array of traces on one line", key)
+	}
+	sum := sha256.Sum256(content)
+	if object.Metadata["cts-traces"] != strconv.Itoa(len(traces)) || object.Metadata["cts-content-sha256"] != hex.EncodeToString(sum[:]) ||
+		object.ContentType != "application/gzip" {
+		tb.Errorf("%s with %d traces has the metadata %v", key, len(traces), object.Metadata)
+	}
+	return traces
+}
+
+// zipped returns content compressed with gzip.
+func zipped(tb testing.TB, content []byte, level int) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	z, err := gzip.NewWriterLevel(&b, level)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := z.Write(content); err != nil {
+		tb.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
+}

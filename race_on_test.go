@@ -1,0 +1,5 @@
+//go:build race
+
+package cts_test
+
+const raceEnabled = true
