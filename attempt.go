@@ -34,7 +34,7 @@ func (t *Tracker) Begin(ctx context.Context, tr *Trace) (*Attempt, error) {
 		return nil, ErrClosed
 	}
 	defer t.gate.leave()
-	w := t.work.Get().(*work)
+	w := t.borrow()
 	defer t.release(w)
 	var draft Trace // of no trace: refused for its name
 	if tr != nil {
@@ -102,15 +102,16 @@ func (a *Attempt) End(ctx context.Context, tr *Trace) (Receipt, error) {
 }
 
 func (t *Tracker) endAttempt(ctx context.Context, a *Attempt, draft *Trace) (Receipt, error) {
-	w := t.work.Get().(*work)
+	w := t.borrow()
 	defer t.release(w)
 	_, err := t.prepare(ctx, w, draft, outcome)
 	if err != nil {
-		// The caller's outcome can't be recorded; that there was one can.
-		broken := Trace{Message: "the outcome given was not valid: " + err.Error()}
-		broken.Ext.Outcome = OutcomeUnknown
+		// The caller's outcome can't be recorded; that there was one can, and how it
+		// ended. Nothing else of the caller's is in it, the context included.
+		broken := draft.bare()
+		broken.Message = "the outcome given was not valid: " + err.Error()
 		broken.follow(&a.base)
-		if _, again := t.prepare(ctx, w, &broken, outcome); again != nil {
+		if _, again := t.prepare(context.Background(), w, &broken, outcome); again != nil {
 			a.ended.Store(false)
 			return Receipt{}, errors.Join(err, again)
 		}
@@ -130,6 +131,25 @@ func (t *Tracker) endAttempt(ctx context.Context, a *Attempt, draft *Trace) (Rec
 	t.stats.stored.Add(1)
 	receipt.Position, receipt.Durable = at, true
 	return receipt, err
+}
+
+// bare returns a trace with nothing of t but how the operation ended.
+func (t *Trace) bare() Trace {
+	var b Trace
+	if len(t.Code) <= 20 {
+		b.Code = t.Code
+	}
+	switch t.Rating {
+	case RatingNormal, RatingWarning, RatingIncident:
+		b.Rating = t.Rating
+	}
+	switch t.Ext.Outcome {
+	case OutcomeSuccess, OutcomeFailure, OutcomeDenied:
+		b.Ext.Outcome = t.Ext.Outcome
+	default:
+		b.Ext.Outcome = OutcomeUnknown
+	}
+	return b
 }
 
 // reserve puts an outcome into the room that Begin reserved for it. When the queue

@@ -181,12 +181,13 @@ func TestEndTwice(t *testing.T) {
 	account(t, store, 1)
 }
 
-// An outcome that is not valid is an error, and recorded as unknown all the same.
+// An outcome that is not valid is an error, and how the operation ended is recorded all
+// the same.
 func TestInvalidOutcome(t *testing.T) {
 	for name, tr := range map[string]*cts.Trace{
-		"time":     {Time: cts.MaxTime + 1},
-		"unknown":  {Unknown: `"a":`},
-		"rejected": {Request: strings.Repeat("r", 2<<20)},
+		"time":     {Code: "409", Time: cts.MaxTime + 1},
+		"unknown":  {Code: "409", Unknown: `"a":`},
+		"rejected": {Code: "409", Request: strings.Repeat("r", 2<<20)},
 	} {
 		store := memstore.New(nil)
 		tracker := open(t, store, &cts.TrackerOptions{Limits: cts.Limits{Reject: true}})
@@ -196,7 +197,7 @@ func TestInvalidOutcome(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, receipt, err)
 		}
 		both := named(stored(t, store), "x")
-		if len(both) != 2 || both[1].Ext.Outcome != cts.OutcomeUnknown || both[1].Ext.AttemptID != a.ID() || both[1].Message == "" {
+		if len(both) != 2 || both[1].Ext.Outcome != cts.OutcomeFailure || both[1].Code != "409" || both[1].Ext.AttemptID != a.ID() || both[1].Message == "" {
 			t.Errorf("%s: outcome %+v", name, both)
 		}
 		if st := tracker.Status(); st.OpenAttempts != 0 || st.Offered != 1 || st.Stored != 1 || st.Rejected != 1 {

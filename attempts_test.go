@@ -121,11 +121,13 @@ func TestOpenAttemptsErrors(t *testing.T) {
 	if !errors.Is(err, cts.ErrCorrupt) || len(traces) != 2 {
 		t.Errorf("damage: %v, %v", ids(traces), err)
 	}
-	for range cts.OpenAttempts(t.Context(), l, cts.Query{}) {
+	for _, err := range cts.OpenAttempts(t.Context(), l, cts.Query{}) {
+		_ = err
 		break // leaving is allowed at a trace
 	}
 	l.damage[3] = l.damage[2]
-	for range cts.OpenAttempts(t.Context(), l, cts.Query{}) {
+	for _, err := range cts.OpenAttempts(t.Context(), l, cts.Query{}) {
+		_ = err
 		break // and at damage
 	}
 }

@@ -232,10 +232,16 @@ func TestConditionsCombined(t *testing.T) {
 		condition cts.Condition
 		want      bool
 	}{
-		{yes, true}, {no, false}, {cts.Not(no), true},
-		{cts.And(), true}, {cts.Or(), false},
-		{cts.And(yes, yes), true}, {cts.And(yes, no), false}, {cts.And(no, yes), false},
-		{cts.Or(no, yes), true}, {cts.Or(no, no), false},
+		{yes, true},
+		{no, false},
+		{cts.Not(no), true},
+		{cts.And(), true},
+		{cts.Or(), false},
+		{cts.And(yes, yes), true},
+		{cts.And(yes, no), false},
+		{cts.And(no, yes), false},
+		{cts.Or(no, yes), true},
+		{cts.Or(no, no), false},
 		{cts.Not(cts.And(yes, no)), true},
 		{cts.And(cts.Or(no, yes), cts.Not(cts.Or(no, no))), true},
 		{cts.Or(cts.And(yes, no), cts.And(no, yes)), false},

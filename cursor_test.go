@@ -32,10 +32,20 @@ func TestCursorGoesOnBehindItsTrace(t *testing.T) {
 		pos   Position
 		want  bool
 	}{
-		{Newest, 101, 5, false}, {Newest, 100, 11, false}, {Newest, 100, 10, false}, {Newest, 100, 9, true},
-		{Newest, 99, 15, true}, {Newest, 99, 20, true}, {Newest, 99, 21, false}, // 20 is the ceiling
-		{Oldest, 99, 15, false}, {Oldest, 100, 9, false}, {Oldest, 100, 10, false}, {Oldest, 100, 11, true},
-		{Oldest, 101, 5, true}, {Oldest, 101, 20, true}, {Oldest, 101, 21, false},
+		{Newest, 101, 5, false},
+		{Newest, 100, 11, false},
+		{Newest, 100, 10, false},
+		{Newest, 100, 9, true},
+		{Newest, 99, 15, true},
+		{Newest, 99, 20, true},
+		{Newest, 99, 21, false}, // 20 is the ceiling
+		{Oldest, 99, 15, false},
+		{Oldest, 100, 9, false},
+		{Oldest, 100, 10, false},
+		{Oldest, 100, 11, true},
+		{Oldest, 101, 5, true},
+		{Oldest, 101, 20, true},
+		{Oldest, 101, 21, false},
 	} {
 		q := Query{Order: c.order}
 		s, err := resumed(q, cursorOf(t, q, "store", 20, 100, 10), "store", 30)

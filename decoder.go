@@ -109,8 +109,10 @@ var errOversize = errors.New("the text of the trace is too long")
 func (d *Decoder) parse() (*Trace, error) {
 	start := d.from
 	if d.over {
-		return nil, &ParseError{Offset: start.offset, Line: start.line, Column: start.column,
-			Reason: fmt.Sprintf("%v: more than %d bytes", errOversize, d.opts.MaxTraceBytes)}
+		return nil, &ParseError{
+			Offset: start.offset, Line: start.line, Column: start.column,
+			Reason: fmt.Sprintf("%v: more than %d bytes", errOversize, d.opts.MaxTraceBytes),
+		}
 	}
 	p := traceParser{scanner: scanner{s: string(d.buf)}, t: new(Trace), tolerant: true, trustExt: d.opts.TrustExt}
 	err := p.trace()

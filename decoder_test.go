@@ -33,7 +33,10 @@ func TestDecodeTimes(t *testing.T) {
 		{`"2016-12-01T11:24:04+08:00"`, ms},
 		{`"2016/12/01 03:24:04 GMT+00:00"`, ms},
 		{`" 2016/12/01 11:24:04 GMT+08:00 "`, ms},
-		{`0`, 0}, {`null`, 0}, {`""`, 0}, {`-1000`, -1000000},
+		{`0`, 0},
+		{`null`, 0},
+		{`""`, 0},
+		{`-1000`, -1000000},
 	} {
 		for _, field := range []string{"time", "record_time"} {
 			traces, errs := decodeAll(strings.NewReader(`{"`+field+`":`+c.text+`}`), nil)

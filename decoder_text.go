@@ -56,14 +56,13 @@ func (d *Decoder) next() byte {
 }
 
 // take takes the byte that look returned into the text of the trace.
-func (d *Decoder) take() byte {
+func (d *Decoder) take() {
 	c := d.next()
 	if len(d.buf) < d.opts.MaxTraceBytes {
 		d.buf = append(d.buf, c)
 	} else {
 		d.over = true
 	}
-	return c
 }
 
 // takeSpace takes white space and returns the byte behind it without taking it.

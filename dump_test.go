@@ -195,7 +195,7 @@ func conflicts(t *testing.T, content []byte) map[string][]byte {
 		"more content":     zipped(t, append(bytes.Clone(content), ' '), 6),
 		"less content":     zipped(t, content[:len(content)-1], 6),
 		"content twice":    append(bytes.Clone(whole), whole...),
-		"content of zeros": zipped(t, make([]byte, 64<<20), 6),
+		"content of zeros": zipped(t, make([]byte, 4<<20), 6),
 	}
 }
 

@@ -51,13 +51,12 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
 	mux := http.NewServeMux()
 	mux.HandleFunc("DELETE /v1/orders/{order_id}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	ctx := context.Background()
 	running, stop := context.WithCancel(ctx)
 	err = audited(running, dir, mux, func(h http.Handler) error {
-		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("DELETE", "/v1/orders/4711", http.NoBody))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodDelete, "/v1/orders/4711", http.NoBody))
 		return nil
 	})
 	stop()
@@ -77,6 +76,9 @@ func Example() {
 			break
 		}
 		fmt.Println(e.Trace.Name, e.Trace.ResourceType, e.Trace.Code, e.Trace.Ext.Outcome)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		log.Fatal(err)
 	}
 	// Output: deleteOrder order 204 success
 }

@@ -91,7 +91,7 @@ func (t *Tracker) prepareImport(ctx context.Context, record *Trace) ([]byte, err
 	if record.Ext.Source.Name == "" || record.Ext.Source.ID == "" {
 		return nil, &FieldError{Field: "ext.source", Reason: "an imported record names its source and its id there"}
 	}
-	w := t.work.Get().(*work)
+	w := t.borrow()
 	defer t.release(w)
 	if _, err := t.prepare(ctx, w, record, imported); err != nil {
 		return nil, err

@@ -205,7 +205,7 @@ func TestDamageIsBounded(t *testing.T) {
 		l.damage[pos+1] = &cts.CorruptionError{File: "f", Err: errors.New("torn")}
 	}
 	traces, err := cts.Collect(l.Query(t.Context(), cts.Query{}))
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // it is the joined error itself that is looked at
+	joined, ok := err.(interface{ Unwrap() []error })
 	if len(traces) != 0 || !ok || len(joined.Unwrap()) != 101 {
 		t.Fatalf("%d traces, error of type %T", len(traces), err)
 	}

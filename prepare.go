@@ -16,6 +16,14 @@ type work struct {
 // Working memory larger than this is not kept.
 const maxKeptWork = 64 << 10
 
+// borrow returns memory to prepare a trace in, to be given back with release.
+func (t *Tracker) borrow() *work {
+	if w, ok := t.work.Get().(*work); ok {
+		return w
+	}
+	return new(work)
+}
+
 func (t *Tracker) release(w *work) {
 	w.trace = Trace{}
 	w.entries = [2]Entry{}

@@ -65,10 +65,15 @@ func TestQueryTimeRange(t *testing.T) {
 		from, to, at int64
 		want         bool
 	}{
-		{0, 0, 5, true}, {0, 0, -5, true},
-		{5, 0, 4, false}, {5, 0, 5, true},
-		{0, 5, 4, true}, {0, 5, 5, false},
-		{5, 6, 5, true}, {5, 6, 6, false}, {5, 5, 5, false},
+		{0, 0, 5, true},
+		{0, 0, -5, true},
+		{5, 0, 4, false},
+		{5, 0, 5, true},
+		{0, 5, 4, true},
+		{0, 5, 5, false},
+		{5, 6, 5, true},
+		{5, 6, 6, false},
+		{5, 5, 5, false},
 	} {
 		tr := &cts.Trace{Time: c.at, RecordTime: 1 << 40}
 		if got := (cts.Query{From: c.from, To: c.to}).Match(tr); got != c.want {
@@ -83,7 +88,7 @@ func TestQueryTimeRange(t *testing.T) {
 
 // A range may be finer than a trace's millisecond: what lies in it counts.
 func TestQueryTimeRangeBelowAMillisecond(t *testing.T) {
-	at := func(us int64) time.Time { return time.UnixMicro(us) }
+	at := time.UnixMicro
 	for _, c := range []struct {
 		from, to time.Time
 		ms       int64

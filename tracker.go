@@ -60,7 +60,6 @@ func Open(ctx context.Context, store Appender, opts *TrackerOptions) (*Tracker, 
 	}
 	t := &Tracker{opts: o, store: store, ids: newIDSource(o.Rand), queue: newQueue(o.QueueBytes), stopped: make(chan struct{})}
 	t.gate.idle = make(chan struct{})
-	t.work.New = func() any { return new(work) }
 	t.states, _ = stateStore(store)
 	if err := t.begin(ctx); err != nil {
 		return nil, fmt.Errorf("cts: opening tracker %q: %w", o.Name, err)
@@ -86,7 +85,7 @@ func (t *Tracker) Record(ctx context.Context, tr *Trace) (Receipt, error) {
 		return Receipt{}, ErrClosed
 	}
 	defer t.gate.leave()
-	w := t.work.Get().(*work)
+	w := t.borrow()
 	defer t.release(w)
 	if tr == nil {
 		tr = &Trace{} // refused for its name

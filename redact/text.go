@@ -38,7 +38,7 @@ func (x *textScan) triggers() {
 			i++
 			continue
 		}
-		next := i + 1
+		var next int
 		switch t[i] {
 		case ':':
 			next = x.colon(i)
@@ -303,7 +303,7 @@ func (x *textScan) embedded(i int) int {
 	if x.flat || k >= len(t) || x.sc.nesting >= maxNesting {
 		return i + 1
 	}
-	end := i + 1
+	var end int
 	switch {
 	case t[k] == '\\' && i > 0 && t[i-1] == '"':
 		x.cardsUpTo(i)

@@ -25,7 +25,7 @@ func drill(t *testing.T, code int, args ...string) ([]string, string) {
 func TestEverythingAgrees(t *testing.T) {
 	dir := t.TempDir()
 	got, out := drill(t, 0, "-dir", dir, "-requests", "300")
-	if got == nil || got[1] != "300" || got[2] != "300" || got[3] != "300" || got[6] != "ok" {
+	if len(got) == 0 || got[1] != "300" || got[2] != "300" || got[3] != "300" || got[6] != "ok" {
 		t.Fatalf("last line: %v\n%s", got, out)
 	}
 	for _, question := range []string{"Who deleted", "What changed on", "ten minutes", "All failures", "What crashed?", "fail most"} {
@@ -34,7 +34,7 @@ func TestEverythingAgrees(t *testing.T) {
 		}
 	}
 	// A second run in the same folder goes on with the same store and bucket.
-	if got, out = drill(t, 0, "-dir", dir, "-requests", "50"); got == nil || got[1] != "50" || got[3] != "50" {
+	if got, out = drill(t, 0, "-dir", dir, "-requests", "50"); len(got) == 0 || got[1] != "50" || got[3] != "50" {
 		t.Fatalf("second run: %v\n%s", got, out)
 	}
 }
@@ -71,14 +71,14 @@ func TestTamperingIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			drill(t, 0, "-dir", dir, "-requests", "50")
-			files, err := filepath.Glob(filepath.Join(dir, "bucket/CloudTraces/*/*/*/*/*/ECS/*.json.gz"))
+			files, err := filepath.Glob(filepath.Join(dir, "bucket", "CloudTraces", "*", "*", "*", "*", "*", "ECS", "*.json.gz"))
 			if err != nil || len(files) == 0 {
 				t.Fatalf("%d files, %v", len(files), err)
 			}
 			if err := tamper(files[0]); err != nil {
 				t.Fatal(err)
 			}
-			if got, out := drill(t, 1, "-dir", dir, "-requests", "10"); got == nil || got[6] != "failed" {
+			if got, out := drill(t, 1, "-dir", dir, "-requests", "10"); len(got) == 0 || got[6] != "failed" {
 				t.Errorf("last line: %v\n%s", got, out)
 			}
 		})

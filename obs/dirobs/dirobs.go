@@ -144,7 +144,8 @@ func open(fsys vfs.FS, opts *Options) (*Client, error) {
 func newClient(fsys vfs.FS, opts *Options) (*Client, error) {
 	c := &Client{
 		fs: fsys, close: func() error { return nil },
-		leftoverAge: defaultLeftoverAge, now: time.Now, durable: map[string]bool{},
+		leftoverAge: defaultLeftoverAge, durable: map[string]bool{},
+		now: time.Now, //nolint:forbidigo // the one default of the injected clock
 	}
 	if opts == nil {
 		return c, nil

@@ -316,7 +316,8 @@ func TestOrderOfOperations(t *testing.T) {
 	var lines []string
 	for line := range strings.Lines(log.String()) {
 		if strings.HasPrefix(line, "write .meta/.tmp-") {
-			line = line[:strings.Index(line, " +")] + "\n" // the length has a random clock in it
+			name, _, _ := strings.Cut(line, " +")
+			line = name + "\n" // the length has a random clock in it
 		}
 		lines = append(lines, hexDigits.ReplaceAllString(line, "ID.json"))
 	}

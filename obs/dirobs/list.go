@@ -48,7 +48,7 @@ func (w *walker) start() error {
 	}
 	path, err := objectPath(w.prefix[:i])
 	if err != nil {
-		return nil // no key begins like that
+		return nil //nolint:nilerr // no key begins like that
 	}
 	info, err := w.c.check(path)
 	if err != nil || !info.IsDir() {
@@ -97,7 +97,7 @@ func sortName(e fs.DirEntry) string {
 func (w *walker) entry(key string, e fs.DirEntry) error {
 	path, err := objectPath(strings.TrimSuffix(key, "/"))
 	if err != nil {
-		return nil // no Put made it
+		return nil //nolint:nilerr // no Put made it
 	}
 	if e.IsDir() {
 		past := w.after > key && !strings.HasPrefix(w.after, key)

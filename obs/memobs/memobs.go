@@ -73,7 +73,8 @@ func (s stored) object() obs.Object {
 // New returns an empty bucket. Nil opts are the defaults, and a MaxBytes that
 // is not positive is the default.
 func New(opts *Options) *Client {
-	c := &Client{maxBytes: defaultMaxBytes, now: time.Now, objects: map[string]stored{}}
+	c := &Client{maxBytes: defaultMaxBytes, objects: map[string]stored{}}
+	c.now = time.Now //nolint:forbidigo // the one default of the injected clock
 	if opts != nil && opts.MaxBytes > 0 {
 		c.maxBytes = opts.MaxBytes
 	}

@@ -13,8 +13,8 @@ import (
 // called concurrently.
 type Injector func(op Op) error
 
-// Torn, returned by an [Injector] for a write, lets the first N bytes be
-// written before the write fails with Err. Other operations just fail.
+// Torn is an error for an [Injector] to return: of a write, the first N bytes are
+// written before it fails with Err. Other operations just fail.
 type Torn struct {
 	N   int   // bytes written; at most the length of the write counts
 	Err error // what the caller sees
@@ -26,8 +26,8 @@ func (t *Torn) Error() string { return t.Err.Error() }
 // Unwrap returns what the caller sees.
 func (t *Torn) Unwrap() error { return t.Err }
 
-// Late, returned by an [Injector], lets the operation be performed and then
-// fails it: the caller is told that it failed, and it did not.
+// Late is an error for an [Injector] to return: the operation is performed and
+// then fails: the caller is told that it failed, and it did not.
 type Late struct {
 	Err error // what the caller sees
 }

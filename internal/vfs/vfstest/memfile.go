@@ -24,7 +24,7 @@ type memFile struct {
 func (f *memFile) do(op string, run func() (int, error)) (int, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	n, err := 0, error(fs.ErrClosed)
+	n, err := 0, fs.ErrClosed
 	if !f.closed {
 		n, err = run()
 	}
