@@ -375,10 +375,15 @@ func TestRecoveryOfLargeAttempts(t *testing.T) {
 		tr.Request = strings.Repeat("x", cts.MaxTraceBytes-700+14*n)
 		begin(t, tracker, tr)
 	}
+	for range 24 { // more than a batch holds
+		tr := op("half")
+		tr.Request = strings.Repeat("x", 700<<10)
+		begin(t, tracker, tr)
+	}
 	abandon(t, l, tracker)
 	live(t, store, opts)
-	if attempts, _ := recovered(t, store); len(attempts) != 18 {
-		t.Errorf("%d unknown outcomes, want 18", len(attempts))
+	if attempts, _ := recovered(t, store); len(attempts) != 42 {
+		t.Errorf("%d unknown outcomes, want 42", len(attempts))
 	}
 	cut := 0
 	for _, tr := range named(stored(t, store), "large") {

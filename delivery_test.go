@@ -302,3 +302,42 @@ func TestGapOfUnknownOutcome(t *testing.T) {
 		account(t, store, 2)
 	}
 }
+
+// A trace of unknown outcome for which the queue has no room is lost as far as
+// anybody can tell: the gap says that its count is a bound.
+func TestUnsettledBeyondTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newFlakyStore()
+		tracker := open(t, store, &cts.TrackerOptions{QueueBytes: 1 << 20})
+		store.set(func(batch []cts.Entry) error { // the flusher's appends fail, so that the queue fills
+			if last := batch[len(batch)-1]; last.Trace == nil && strings.Contains(string(last.JSON), `"trace_name":"x"`) {
+				return errBroken
+			}
+			return nil
+		}, always(errUnseen))
+		for range 30 {
+			if _, err := tracker.Record(t.Context(), heavy("x")); !errors.Is(err, cts.ErrOutcomeUnknown) {
+				t.Fatal(err)
+			}
+		}
+		st := tracker.Status()
+		if st.Lost == 0 || st.Offered != 30 || st.Offered != st.Stored+st.Lost+st.Queued || st.QueuedBytes > 1<<20 {
+			t.Errorf("status %+v", st)
+		}
+		store.set(nil, nil)
+		if err := tracker.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all := stored(t, store)
+		declared := int64(0)
+		for _, gap := range named(all, cts.TraceTracesLost) {
+			declared += gap.Ext.Gap.Count
+			if gap.Ext.Gap.Exact {
+				t.Errorf("a gap claims to be exact: %+v", gap.Ext.Gap)
+			}
+		}
+		if found := len(named(all, "x")); declared != st.Lost || found > 30 || int64(found)+declared < 30 {
+			t.Errorf("%d traces stored, %d declared lost, %d counted", found, declared, st.Lost)
+		}
+	})
+}

@@ -76,6 +76,12 @@ func worst() map[string]*cts.Trace {
 			tr.Ext.Labels[fmt.Sprint(i, name)] = name
 		}
 	})
+	add("many labels", func(tr *cts.Trace) {
+		tr.Ext.Labels = map[string]string{}
+		for i := range 15_000 {
+			tr.Ext.Labels[fmt.Sprint("label", i)] = strings.Repeat("v", 1100)
+		}
+	})
 	add("resources", func(tr *cts.Trace) {
 		for _, name := range many(100) {
 			tr.Ext.Resources = append(tr.Ext.Resources, cts.Resource{Type: name, ID: name, Name: name})

@@ -1,0 +1,143 @@
+package filestore
+
+import (
+	"sort"
+
+	"github.com/cloudtraceservice/cts"
+	"github.com/cloudtraceservice/cts/store/internal/wal"
+)
+
+// ref is where a trace is, and when it was.
+type ref struct {
+	time, record int64
+	offset       uint32 // of its record's checksum in the file
+	size         uint32 // bytes of JSON
+	file         uint32 // index in view.files
+}
+
+const chunkTraces = 1024
+
+type chunk [chunkTraces]ref
+
+// span is a run of consecutive positions. There is one, and one more after each
+// hole, so that a hole costs nothing however wide it is.
+type span struct {
+	first   cts.Position
+	ordinal int // number of traces before it
+}
+
+// view is an immutable snapshot of the index: traces are known by their ordinal,
+// the number of readable traces before them. Slices are shared with later views,
+// which only add behind what this one shows.
+type view struct {
+	chunks []*chunk
+	count  int // traces
+	spans  []span
+	holes  []*cts.CorruptionError // lost positions, in order
+	files  []*wal.File
+	last   cts.Position // the last position, of a trace or a hole
+	synced cts.Position // the last position that is synced
+	mark   wal.Mark     // of what is synced
+	bytes  int64        // of the log files
+}
+
+// index is the view that is being built. It is used by one goroutine.
+type index struct {
+	view
+}
+
+// at returns the ref of a trace.
+func (v *view) at(ordinal int) *ref { return &v.chunks[ordinal/chunkTraces][ordinal%chunkTraces] }
+
+// position returns the position of a trace.
+func (v *view) position(ordinal int) cts.Position {
+	i := len(v.spans) - 1
+	if i > 0 {
+		i = sort.Search(len(v.spans), func(i int) bool { return v.spans[i].ordinal > ordinal }) - 1
+	}
+	return v.spans[i].first + cts.Position(ordinal-v.spans[i].ordinal)
+}
+
+// behind returns the ordinal of the first trace behind a position, count if there
+// is none.
+func (v *view) behind(pos cts.Position) int {
+	i := sort.Search(len(v.spans), func(i int) bool { return v.spans[i].first > pos }) - 1
+	if i < 0 {
+		return 0
+	}
+	end := v.count
+	if i+1 < len(v.spans) {
+		end = v.spans[i+1].ordinal
+	}
+	ordinal := uint64(v.spans[i].ordinal) + uint64(pos-v.spans[i].first) + 1
+	return int(min(ordinal, uint64(end)))
+}
+
+// find returns the ordinal of the trace at a position.
+func (v *view) find(pos cts.Position) (int, bool) {
+	ordinal := v.behind(pos) - 1
+	if ordinal < 0 || v.position(ordinal) != pos {
+		return 0, false
+	}
+	return ordinal, true
+}
+
+// add appends the trace at the position, which is behind all others.
+func (x *index) add(pos cts.Position, r ref) {
+	if len(x.spans) == 0 || pos != x.last+1 || x.lastIsHole() {
+		x.spans = append(x.spans, span{first: pos, ordinal: x.count})
+	}
+	if x.count == len(x.chunks)*chunkTraces {
+		x.chunks = append(x.chunks, new(chunk))
+	}
+	*x.at(x.count) = r
+	x.count++
+	x.last = pos
+}
+
+func (x *index) lastIsHole() bool { return len(x.holes) > 0 && x.holes[len(x.holes)-1].Last == x.last }
+
+// lose notes that the positions of the damage, which are behind all others, are
+// lost.
+func (x *index) lose(damage *cts.CorruptionError) {
+	x.holes = appendLost(x.holes, damage)
+	x.last = damage.Last
+}
+
+// slot returns the index of a file, which it adds if it is new.
+func (x *index) slot(f *wal.File) uint32 {
+	for i := len(x.files) - 1; i >= 0; i-- {
+		if x.files[i] == f {
+			return uint32(i)
+		}
+	}
+	x.files = append(x.files, f)
+	return uint32(len(x.files) - 1)
+}
+
+// move notes that the traces from a position on are in another file now, at offsets
+// changed by delta. Views that exist keep the old places.
+func (x *index) move(from cts.Position, to *wal.File, delta int64) {
+	slot := x.slot(to)
+	first := x.behind(from - 1)
+	if first == x.count {
+		return
+	}
+	at := first / chunkTraces
+	chunks := append([]*chunk(nil), x.chunks...)
+	for i := at; i < len(chunks); i++ {
+		c := *chunks[i]
+		chunks[i] = &c
+	}
+	x.chunks = chunks
+	for i := first; i < x.count; i++ {
+		r := x.at(i)
+		r.file, r.offset = slot, uint32(int64(r.offset)+delta)
+	}
+}
+
+// snapshot returns a view of what the index holds now.
+func (x *index) snapshot() *view {
+	v := x.view
+	return &v
+}

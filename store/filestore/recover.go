@@ -1,0 +1,234 @@
+package filestore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/cloudtraceservice/cts"
+	"github.com/cloudtraceservice/cts/internal/vfs"
+	"github.com/cloudtraceservice/cts/store/internal/idmap"
+	"github.com/cloudtraceservice/cts/store/internal/wal"
+)
+
+// recovery is what Open does to find out what the log holds, and to make it ready
+// to go on.
+type recovery struct {
+	dir    directory
+	id     wal.StoreID
+	failed func(op, file string, err error)
+
+	mark   wal.Mark // what the file MARK says; Next is 0 without one
+	files  []*wal.File
+	ends   []int64 // of each file's content
+	proven int64   // offset up to which the last file is known to have been synced
+	index  index
+	ids    idmap.Map
+	found  Recovery
+	lost   [][]stretch // the bytes of found.Damaged
+}
+
+// run reads the log. The files are open afterwards, also after an error.
+func (r *recovery) run() error {
+	var err error
+	if r.mark, err = wal.ReadMark(r.dir.fs, r.dir.path(markName), r.id); errors.Is(err, wal.ErrNoMark) {
+		r.found.MarkLost = true
+	} else if err != nil {
+		return fmt.Errorf("filestore: %w", err)
+	}
+	numbers, err := wal.List(r.dir.fs, r.dir.path(logName))
+	if err != nil {
+		return fmt.Errorf("filestore: %w", err)
+	}
+	r.found.MarkLost = r.found.MarkLost && len(numbers) > 0
+	for i, number := range numbers {
+		f, end, err := openLogFile(r.dir, r.id, number, i == len(numbers)-1)
+		if err != nil {
+			return err
+		}
+		r.files, r.ends = append(r.files, f), append(r.ends, end)
+		if f.Err != nil {
+			r.damaged(&cts.CorruptionError{File: logName + "/" + f.Name(), Err: errHeader}, []stretch{{f, 0, min(end, wal.HeaderSize)}})
+		}
+	}
+	if err := r.cutTail(); err != nil {
+		return err
+	}
+	return r.load()
+}
+
+// openLogFile opens a log file and returns it with its size.
+func openLogFile(dir directory, id wal.StoreID, number uint64, write bool) (*wal.File, int64, error) {
+	f, err := wal.Open(dir.fs, dir.path(logName), id, number, write)
+	var newer *wal.VersionError
+	if errors.As(err, &newer) {
+		return nil, 0, fmt.Errorf("filestore: %w: %w; use a newer release", cts.ErrVersion, err)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("filestore: %w", err)
+	}
+	size, err := f.Size()
+	if err == nil && f.Err != nil {
+		f.Header.First, err = firstOf(f, size)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(fmt.Errorf("filestore: %s/%s: %w", logName, f.Name(), err), f.Close())
+	}
+	return f, size, nil
+}
+
+// cutTail cuts off what was under way at the end of the last file when the last
+// writer ended, and makes the rest durable.
+func (r *recovery) cutTail() error {
+	if len(r.files) == 0 {
+		return nil
+	}
+	last := len(r.files) - 1
+	f, size := r.files[last], r.ends[last]
+	switch {
+	case r.mark.File == f.Header.Number:
+		r.proven = r.mark.Offset
+	case r.mark.File > f.Header.Number:
+		r.proven = size
+	}
+	end, proven, err := wal.Tail(f, f.Header, size, r.proven)
+	if err == nil {
+		err = f.Cut(proven, size, end)
+	}
+	if err != nil {
+		return fmt.Errorf("filestore: %s/%s: %w", logName, f.Name(), err)
+	}
+	r.proven, r.ends[last] = proven, end
+	if end < size {
+		r.found.Torn = &TornTail{File: logName + "/" + f.Name(), Offset: end, Bytes: size - end}
+	}
+	return nil
+}
+
+// load builds the index.
+func (r *recovery) load() error {
+	l := loader{next: 1, trace: r.trace, lost: r.hole}
+	floor := cts.Position(r.mark.Next) // positions below were synced
+	for i, limit := range limits(r.files) {
+		f := r.files[i]
+		if err := l.read(f, r.index.slot(f), wal.HeaderSize, r.ends[i], limit); err != nil {
+			return err
+		}
+		floor = max(floor, cts.Position(f.Header.First))
+		r.index.bytes += r.ends[i]
+	}
+	name, offset := logName+"/"+wal.FileName(r.mark.File), int64(0)
+	if last := len(r.files) - 1; last >= 0 && r.mark.File <= r.files[last].Header.Number {
+		name, offset = logName+"/"+r.files[last].Name(), r.ends[last]
+	}
+	l.end(floor, name, offset)
+	r.index.synced = r.index.last
+	return nil
+}
+
+func (r *recovery) trace(pos cts.Position, at ref, id string, _ []byte) {
+	r.index.add(pos, at)
+	if _, ok := r.ids.Get(id); !ok {
+		r.ids.Put(id, uint64(pos))
+	}
+}
+
+func (r *recovery) hole(damage *cts.CorruptionError, bytes []stretch) {
+	r.index.lose(damage)
+	r.damaged(damage, bytes)
+}
+
+// damaged notes damage for the report, joined like the holes of the index.
+func (r *recovery) damaged(damage *cts.CorruptionError, bytes []stretch) {
+	if n := len(r.found.Damaged); n > 0 && extends(r.found.Damaged[n-1].Error, damage) {
+		joined := *r.found.Damaged[n-1].Error
+		joined.Last = damage.Last
+		r.found.Damaged[n-1].Error = &joined
+		r.lost[n-1] = append(r.lost[n-1], bytes...)
+		return
+	}
+	r.found.Damaged = append(r.found.Damaged, Damage{Error: damage})
+	r.lost = append(r.lost, bytes)
+}
+
+// log returns the writing end of the log. It goes on in the last file if that is
+// sound, and in a new one otherwise, so that damage is never written over.
+func (r *recovery) log(cfg wal.Config) *wal.Log {
+	next := uint64(r.index.last) + 1
+	if len(r.files) == 0 {
+		return wal.NewLog(cfg, r.mark.File, wal.Mark{File: r.mark.File, Offset: r.mark.Offset, Next: next})
+	}
+	last := len(r.files) - 1
+	f := r.files[last]
+	if r.mark.File > f.Header.Number {
+		return wal.NewLog(cfg, r.mark.File, wal.Mark{File: r.mark.File, Offset: r.mark.Offset, Next: next})
+	}
+	log := wal.NewLog(cfg, f.Header.Number, wal.Mark{File: f.Header.Number, Offset: r.ends[last], Next: next})
+	if r.sound(f, r.ends[last]) {
+		log.Continue(f)
+	}
+	return log
+}
+
+// sound reports whether nothing in the file is damaged.
+func (r *recovery) sound(f *wal.File, end int64) bool {
+	if f.Err != nil || r.proven > end {
+		return false
+	}
+	for _, d := range r.found.Damaged {
+		if d.Error.File == logName+"/"+f.Name() {
+			return false
+		}
+	}
+	return true
+}
+
+// quarantineBytes is the most that is copied to one file.
+const quarantineBytes = 16 << 20
+
+// quarantine copies the damaged bytes, which a later compaction of the log would
+// remove. They stay in the log too, so a copy that fails is reported and no more.
+func (r *recovery) quarantine() {
+	for i := range r.found.Damaged {
+		for _, s := range r.lost[i] {
+			for from := s.from; from < s.to; from += quarantineBytes {
+				name, err := r.copyAside(stretch{s.file, from, min(s.to, from+quarantineBytes)})
+				if err != nil {
+					r.failed("quarantine", name, err)
+					continue
+				}
+				r.found.Damaged[i].Quarantine = append(r.found.Damaged[i].Quarantine, name)
+			}
+		}
+	}
+}
+
+func (r *recovery) copyAside(s stretch) (name string, err error) {
+	name = fmt.Sprintf("%s/%s@%d-%d", quarantineName, s.file.Name(), s.from, s.to)
+	if _, err := r.dir.fs.Stat(r.dir.path(name)); !errors.Is(err, fs.ErrNotExist) {
+		return name, err
+	}
+	b := make([]byte, s.to-s.from)
+	if _, err := s.file.ReadAt(b, s.from); err != nil {
+		return name, err
+	}
+	return name, vfs.WriteFileAtomic(r.dir.fs, r.dir.path(name), b, filePerm)
+}
+
+// closeFiles closes what was opened, for an Open that fails.
+func (r *recovery) closeFiles() error {
+	var errs []error
+	for _, f := range r.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// removeHolder removes the file that tells who holds the lock.
+func (d directory) removeHolder() error {
+	if err := d.fs.Remove(d.path(holderName)); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,321 @@
+package filestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/cloudtraceservice/cts"
+	"github.com/cloudtraceservice/cts/store/internal/wal"
+)
+
+// Store is a [cts.Store], [cts.StateStore] and [cts.Verifier] on a directory. Its
+// positions are dense: 1, 2, 3 and so on; a position without a trace is a loss.
+// [Open] and [OpenReader] make one.
+type Store struct {
+	dir       directory
+	opts      Options
+	uuid      uuid.UUID
+	journal   *journal
+	recovered Recovery
+
+	view   atomic.Pointer[view]
+	order  order
+	files  openFiles
+	closed atomic.Bool
+	states stateFiles
+
+	// Of a writer only.
+	queue     *queue
+	committer *committer
+	lock      io.Closer
+
+	// Of a reader only.
+	follower *follower
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+var (
+	_ cts.Store      = (*Store)(nil)
+	_ cts.StateStore = (*Store)(nil)
+	_ cts.Verifier   = (*Store)(nil)
+)
+
+// Open opens the store in a directory for writing and makes it, with the directory
+// and its parents, if there is none. It waits for the lock up to Options.LockWait
+// and fails with [cts.ErrLocked] then.
+//
+// What a crash left is mended: whatever was under way at the end of the log is cut
+// off and reported as [TornTail], and everything else that is found is made durable
+// before anybody sees it. Damage is no error: it is reported ([Events], [Status]),
+// copied to the folder quarantine, shown as a hole by Query and After, and appending
+// goes on behind it. Errors are a newer format ([cts.ErrVersion]), a STORE file that
+// is damaged or gone although there are traces ([cts.ErrCorrupt]), and a file system
+// that fails: what can't be read is not taken for absent.
+func Open(dir string, opts *Options) (*Store, error) {
+	s, err := newStore(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	if s.lock, err = s.dir.lock(s.opts.LockWait); err != nil {
+		return nil, err
+	}
+	if err := s.openWriter(); err != nil {
+		return nil, errors.Join(err, s.lock.Close())
+	}
+	return s, nil
+}
+
+func newStore(dir string, opts *Options) (*Store, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if dir == "" {
+		return nil, errors.New("filestore: the directory has no name")
+	}
+	s := &Store{dir: directory{fs: o.FS, root: dir}, opts: o, journal: &journal{events: o.Events, clock: o.Clock}}
+	s.states.dir = s.dir
+	s.view.Store(&view{})
+	return s, nil
+}
+
+// openWriter does the work of Open with the lock held.
+func (s *Store) openWriter() error {
+	if err := s.dir.writeHolder(s.opts.Clock()); err != nil {
+		s.journal.failed("write", holderName, err)
+	}
+	n, err := s.dir.readIdentity(true)
+	if errors.Is(err, errNoStore) {
+		n, err = s.dir.create(&s.opts)
+	}
+	if err != nil {
+		return err
+	}
+	s.uuid = n.id
+	s.states.id = n.id
+	if err := s.dir.makeFolders(); err != nil {
+		return err
+	}
+	if err := s.dir.clean(s.journal.failed); err != nil {
+		return err
+	}
+	r := &recovery{dir: s.dir, id: wal.StoreID(s.uuid), failed: s.journal.failed}
+	if err := r.run(); err != nil {
+		return errors.Join(err, r.closeFiles())
+	}
+	if err := s.begin(r); err != nil {
+		return errors.Join(err, r.closeFiles())
+	}
+	return nil
+}
+
+// begin starts the committer on what the recovery found.
+func (s *Store) begin(r *recovery) error {
+	c := &committer{
+		store: s, index: r.index, base: r.index.bytes, ids: &idTable{ids: r.ids}, fresh: map[string]arrival{},
+		timer: time.NewTimer(time.Hour), stopped: make(chan struct{}),
+	}
+	c.timer.Stop()
+	c.log = r.log(c.config())
+	mark, err := wal.OpenMark(s.dir.fs, s.dir.path(markName), wal.StoreID(s.uuid), c.log.Synced())
+	if err != nil {
+		return fmt.Errorf("filestore: %w", storeFull(err))
+	}
+	r.quarantine()
+	s.recovered = r.found
+	s.files.add(r.files...)
+	c.mark = mark
+	s.committer, s.queue = c, newQueue(s.opts.QueueBytes)
+	c.publish()
+	s.journal.recovered(r.found)
+	go c.run()
+	return nil
+}
+
+// ID returns the UUID that the store was given when it was made.
+func (s *Store) ID() string { return s.uuid.String() }
+
+// Append stores one batch, see [cts.Appender]. How durable it is when it returns is
+// Options.Sync.
+//
+// An error without [cts.ErrOutcomeUnknown] means that nothing of the batch is stored
+// or will be found later; among them is [cts.ErrStoreFull] for a full disk, and the
+// next append tries again. After a failed sync the batch is written once more, to a
+// new file, and Append fails only if that fails too.
+func (s *Store) Append(ctx context.Context, entries []cts.Entry) (cts.Appended, error) {
+	switch {
+	case s.closed.Load():
+		return cts.Appended{}, cts.ErrClosed
+	case s.follower != nil:
+		return cts.Appended{}, cts.ErrReadOnly
+	case ctx.Err() != nil:
+		return cts.Appended{}, ctx.Err()
+	case len(entries) == 0:
+		return cts.Appended{}, nil
+	}
+	b, err := newBatch(entries)
+	if err != nil {
+		return cts.Appended{}, err
+	}
+	return s.await(ctx, b)
+}
+
+// Sync returns when everything is durable whose Append returned before Sync was
+// called, whatever the sync level. Its error is [cts.ErrOutcomeUnknown] when that
+// can't be; what was appended is kept and the next sync tries again.
+func (s *Store) Sync(ctx context.Context) error {
+	switch {
+	case s.closed.Load():
+		return cts.ErrClosed
+	case s.follower != nil:
+		return cts.ErrReadOnly
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	_, err := s.await(ctx, &batch{flush: true, done: make(chan outcome, 1)})
+	return err
+}
+
+// await passes a batch to the committer and waits for its outcome.
+func (s *Store) await(ctx context.Context, b *batch) (cts.Appended, error) {
+	if err := s.queue.put(ctx, b); err != nil {
+		return cts.Appended{}, err
+	}
+	select {
+	case done := <-b.done:
+		return done.appended, done.err
+	case <-ctx.Done():
+	}
+	select {
+	case done := <-b.done:
+		return done.appended, done.err
+	default:
+		return cts.Appended{}, fmt.Errorf("filestore: %w: %w", cts.ErrOutcomeUnknown, ctx.Err())
+	}
+}
+
+// Close waits for the appends that were admitted, syncs, and gives the lock back.
+// Later calls fail with [cts.ErrClosed]; Close itself returns what it returned the
+// first time. Iterators under way go on, and the files stay open for them. An error
+// at a sync level below SyncCommit may mean that the last traces are not synced; it
+// is [cts.ErrOutcomeUnknown] then.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.closed.Store(true)
+		if s.follower != nil {
+			s.closeErr = s.files.close()
+			return
+		}
+		s.states.wait()
+		s.queue.close()
+		<-s.committer.stopped
+		if err := s.committer.mark.Sync(); err != nil {
+			s.journal.failed("sync", markName, err)
+		}
+		var errs []error
+		if err := s.committer.err; err != nil {
+			errs = append(errs, appendError(err))
+		}
+		for _, err := range []error{s.committer.mark.Close(), s.files.close(), s.dir.removeHolder(), s.lock.Close()} {
+			if err != nil {
+				errs = append(errs, fmt.Errorf("filestore: close: %w", err))
+			}
+		}
+		s.closeErr = errors.Join(errs...)
+	})
+	return s.closeErr
+}
+
+// look returns the view that a call works on, and a function to call when it has
+// done with the files. A reader without the lock reads on first.
+func (s *Store) look(ctx context.Context) (v *view, done func(), err error) {
+	if s.closed.Load() {
+		return nil, nil, cts.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	if !s.files.acquire() {
+		return nil, nil, cts.ErrClosed
+	}
+	if s.follower != nil {
+		if err := s.follower.refresh(s); err != nil {
+			s.files.release()
+			return nil, nil, err
+		}
+	}
+	return s.view.Load(), s.files.release, nil
+}
+
+// lookUpID returns the position of the trace with an id, if the store has a table
+// of ids, which a reader has not.
+func (s *Store) lookUpID(id string) (pos cts.Position, found, known bool) {
+	if s.committer == nil {
+		return 0, false, false
+	}
+	pos, found = s.committer.ids.get(id)
+	return pos, found, true
+}
+
+// openFiles are the log files, which stay open until the store is closed and nobody
+// reads any more.
+type openFiles struct {
+	mu      sync.Mutex
+	files   []*wal.File
+	readers int
+	closed  bool
+}
+
+func (o *openFiles) add(files ...*wal.File) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.files = append(o.files, files...)
+}
+
+// acquire keeps the files open until release.
+func (o *openFiles) acquire() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return false
+	}
+	o.readers++
+	return true
+}
+
+func (o *openFiles) release() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.readers--; o.readers == 0 && o.closed {
+		_ = o.closeAll() // nothing was written through them that is not synced
+	}
+}
+
+// close closes the files, now or when the last reader has gone.
+func (o *openFiles) close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	if o.readers > 0 {
+		return nil
+	}
+	return o.closeAll()
+}
+
+func (o *openFiles) closeAll() error {
+	var errs []error
+	for _, f := range o.files {
+		errs = append(errs, f.Close())
+	}
+	o.files = nil
+	return errors.Join(errs...)
+}

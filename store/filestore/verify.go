@@ -1,0 +1,152 @@
+package filestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/cloudtraceservice/cts"
+	"github.com/cloudtraceservice/cts/internal/vfs"
+	"github.com/cloudtraceservice/cts/store/internal/wal"
+)
+
+// Verify reads every file of the store, up to what is synced, and checks every
+// checksum, that every trace can be parsed, and that no position is missing, see
+// [cts.Verifier]. It reports damage of STORE, MARK and the states too.
+func (s *Store) Verify(ctx context.Context) (cts.VerifyReport, error) {
+	var report cts.VerifyReport
+	v, done, err := s.look(ctx)
+	if err != nil {
+		return report, err
+	}
+	defer done()
+	check := verification{ctx: ctx, store: s, report: &report}
+	if err := check.smallFiles(len(v.files) == 0); err != nil {
+		return report, err
+	}
+	err = check.log(v)
+	return report, err
+}
+
+// verification is one run of Verify.
+type verification struct {
+	ctx    context.Context //nolint:containedctx // it lives as long as one call
+	store  *Store
+	report *cts.VerifyReport
+}
+
+func (c *verification) damaged(damage *cts.CorruptionError) {
+	c.report.Damaged = append(c.report.Damaged, damage)
+}
+
+// smallFiles checks everything but the log. A new store has no MARK for a moment.
+func (c *verification) smallFiles(isNew bool) error {
+	s := c.store
+	n, err := s.dir.readIdentity(false)
+	if err == nil && n.id != s.uuid {
+		err = &cts.CorruptionError{File: identityName, Err: errors.New("it belongs to another store")}
+	}
+	var damage *cts.CorruptionError
+	switch {
+	case errors.As(err, &damage):
+		c.damaged(damage)
+	case err != nil:
+		return err
+	}
+	_, err = wal.ReadMark(s.dir.fs, s.dir.path(markName), wal.StoreID(s.uuid))
+	switch {
+	case errors.Is(err, wal.ErrNoMark) && !errors.Is(err, fs.ErrNotExist), errors.Is(err, wal.ErrNoMark) && !isNew:
+		c.damaged(&cts.CorruptionError{File: markName, Err: err})
+	case err != nil && !errors.Is(err, wal.ErrNoMark):
+		return fmt.Errorf("filestore: %w", err)
+	}
+	return c.states()
+}
+
+func (c *verification) states() error {
+	s := c.store
+	entries, err := s.dir.fs.ReadDir(s.dir.path(stateName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("filestore: %w", err)
+	}
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".state")
+		if !ok || vfs.IsTemp(e.Name()) || cts.CheckStateName(name) != nil {
+			continue
+		}
+		data, _, err := s.LoadState(c.ctx, name)
+		var damage *cts.CorruptionError
+		switch {
+		case errors.As(err, &damage):
+			c.damaged(damage)
+		case err != nil:
+			return err
+		}
+		c.report.Bytes += int64(len(data))
+	}
+	return nil
+}
+
+// log checks the log.
+func (c *verification) log(v *view) error {
+	var stop error
+	l := loader{
+		next: 1,
+		lost: func(damage *cts.CorruptionError, _ []stretch) {
+			if damage.First <= v.synced {
+				c.report.Damaged = appendLost(c.report.Damaged, damage)
+			}
+		},
+		trace: func(pos cts.Position, at ref, _ string, json []byte) {
+			if stop = c.ctx.Err(); pos > v.synced {
+				return
+			}
+			if _, err := cts.ParseTrace(json); err != nil {
+				c.damaged(&cts.CorruptionError{File: logName + "/" + v.files[at.file].Name(), Offset: int64(at.offset), First: pos, Last: pos, Err: errNotTrace})
+				return
+			}
+			c.report.Traces++
+		},
+	}
+	for i, limit := range limits(v.files) {
+		f := v.files[i]
+		if f.Header.Number > v.mark.File {
+			break // nothing in it is synced
+		}
+		if err := c.header(f); err != nil {
+			return err
+		}
+		to, err := f.Size()
+		if err != nil {
+			return fmt.Errorf("filestore: %s/%s: %w", logName, f.Name(), err)
+		}
+		if f.Header.Number == v.mark.File {
+			to = min(to, v.mark.Offset)
+		}
+		c.report.Bytes += to
+		if err := l.read(f, uint32(i), wal.HeaderSize, to, limit); err != nil {
+			return err
+		}
+		if stop != nil {
+			return stop
+		}
+	}
+	l.end(v.synced+1, logName+"/"+wal.FileName(v.mark.File), v.mark.Offset)
+	return c.ctx.Err()
+}
+
+// header checks the header of a log file.
+func (c *verification) header(f *wal.File) error {
+	err := f.CheckHeader()
+	var version *wal.VersionError
+	if errors.Is(err, wal.ErrHeader) || errors.As(err, &version) {
+		c.damaged(&cts.CorruptionError{File: logName + "/" + f.Name(), Err: errHeader})
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("filestore: %s/%s: %w", logName, f.Name(), err)
+	}
+	return nil
+}
