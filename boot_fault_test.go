@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -244,5 +245,54 @@ func TestWriterID(t *testing.T) {
 	}
 	if got := fmt.Sprint(stored(t, store)[0].Ext.Writer.ID); got != writer {
 		t.Errorf("the start trace has writer %q, want %q", got, writer)
+	}
+}
+
+// Large attempts need more than one batch, and an outcome that would be longer than
+// a trace may be is cut.
+func TestRecoveryOfLargeAttempts(t *testing.T) {
+	store := memstore.New(nil)
+	opts := &cts.TrackerOptions{WithoutRedaction: true, Limits: cts.Limits{Body: 1 << 20}}
+	l, tracker := live(t, store, opts)
+	for n := range 18 { // JSON of 1 MiB, give or take a few bytes
+		tr := op("large")
+		tr.Request = strings.Repeat("x", cts.MaxTraceBytes-700+14*n)
+		begin(t, tracker, tr)
+	}
+	for range 24 { // more than a batch holds
+		tr := op("half")
+		tr.Request = strings.Repeat("x", 700<<10)
+		begin(t, tracker, tr)
+	}
+	abandon(t, l, tracker)
+	live(t, store, opts)
+	if attempts, _ := recovered(t, store); len(attempts) != 42 {
+		t.Errorf("%d unknown outcomes, want 42", len(attempts))
+	}
+	cut := 0
+	for _, tr := range named(stored(t, store), "large") {
+		if tr.Ext.Phase == cts.PhaseOutcome && len(tr.Ext.Cut) > 0 {
+			cut++
+		}
+	}
+	if cut == 0 {
+		t.Error("no outcome was cut: this tests nothing")
+	}
+}
+
+// Records that were imported tell of the attempts of others.
+func TestImportedAttemptsAreNotRecovered(t *testing.T) {
+	store := memstore.New(nil)
+	l, tracker := live(t, store, nil)
+	foreign := op("elsewhere")
+	foreign.Time = time.Now().UnixMilli()
+	foreign.Ext = cts.Ext{Source: cts.Source{Name: "s", ID: "1"}, Phase: cts.PhaseAttempt}
+	if _, err := tracker.Import(t.Context(), []*cts.Trace{foreign}); err != nil {
+		t.Fatal(err)
+	}
+	abandon(t, l, tracker)
+	live(t, store, nil)
+	if attempts, _ := recovered(t, store); len(attempts) != 0 {
+		t.Errorf("unknown outcomes of imported attempts: %v", attempts)
 	}
 }

@@ -78,7 +78,7 @@ func Example() {
 		fmt.Println(e.Trace.Name, e.Trace.ResourceType, e.Trace.Code, e.Trace.Ext.Outcome)
 	}
 	if err := os.RemoveAll(dir); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
 	}
 	// Output: deleteOrder order 204 success
 }

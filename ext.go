@@ -103,7 +103,7 @@ type Source struct {
 // Mark says that a value is not stored as it was given.
 type Mark struct {
 	Field  string `json:"field"`            // JSON name, nested ones with dots: request.server.adminPass
-	Length int    `json:"length,omitempty"` // bytes that the value had
+	Length int    `json:"length,omitempty"` // bytes that the value had; of a list or the labels, how many there were
 	Hash   string `json:"hash,omitempty"`   // HMAC-SHA256 of the value in hex, when the Tracker has a HashKey
 }
 

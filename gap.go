@@ -21,6 +21,11 @@ const (
 	ownResourceType = "tracker"
 )
 
+// ownName reports whether only the Tracker itself records traces of this name.
+func ownName(name string) bool {
+	return name == TraceTrackerStarted || name == TraceTrackerStopped || name == TraceTracesLost
+}
+
 // losses counts lost traces until a gap trace declares them. All that is lost
 // between two stored batches becomes one gap.
 //

@@ -24,9 +24,10 @@ type ImportFailure struct {
 // Import stores records that were made elsewhere. Each has [Ext.Source] with the
 // name of its source and its id there, from which its trace id is derived
 // ([ImportedID]): importing a record twice changes nothing. A source that gives
-// another record under the same id is an [ErrIDConflict] of that record. Records go
-// through redaction and limits, not through the policy, and nothing is filled in
-// from the context. They are durable when Import returns, in their order, whatever
+// another record under the same id is an [ErrIDConflict] of that record; so may be the
+// same record under other limits or another redactor. An ext.attempt_id names a record
+// of the same source and is derived likewise. Records go through redaction and limits,
+// not through the policy, and nothing is filled in from the context. They are durable when Import returns, in their order, whatever
 // the Tracker's delivery.
 //
 // A record that can't be stored never fails its neighbours; it is in Failed. The

@@ -241,3 +241,28 @@ func TestImportedIDKeepsItsPartsApart(t *testing.T) {
 		seen[id] = s
 	}
 }
+
+// An imported outcome belongs to the imported attempt, whose id is derived too.
+func TestImportedAttemptsKeepTheirOutcomes(t *testing.T) {
+	store := memstore.New(nil)
+	tracker := open(t, store, nil)
+	source := cts.Source{Name: "elsewhere", ID: "native-attempt"}
+	begun := &cts.Trace{Name: "x", Time: cts.MinTime, Ext: cts.Ext{Source: source, Phase: cts.PhaseAttempt}}
+	ended := &cts.Trace{Name: "x", Time: cts.MinTime, Ext: cts.Ext{
+		Source: cts.Source{Name: "elsewhere", ID: "native-outcome"}, Phase: cts.PhaseOutcome, AttemptID: "native-attempt",
+	}}
+	for _, want := range []cts.ImportResult{{Stored: 2}, {Existing: 2}} {
+		got, err := tracker.Import(t.Context(), []*cts.Trace{begun, ended})
+		if err != nil || got.Stored != want.Stored || got.Existing != want.Existing || len(got.Failed) != 0 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	}
+	both := named(stored(t, store), "x")
+	if len(both) != 2 || both[0].ID != cts.ImportedID(source) || both[1].Ext.AttemptID != both[0].ID {
+		t.Errorf("%+v", both)
+	}
+	open, err := cts.Collect(cts.OpenAttempts(t.Context(), store, cts.Query{}))
+	if err != nil || len(open) != 0 {
+		t.Errorf("open attempts %v, %v", open, err)
+	}
+}

@@ -80,8 +80,17 @@ func only(place, text string) *cts.Trace {
 // places returns every place that has a text.
 func places() []string {
 	var all []string
-	textFields(new(cts.Trace), func(place string, _ reflect.Value) { all = append(all, place) })
+	textFields(new(cts.Trace), func(place string, _ reflect.Value) {
+		if !reserved(place) {
+			all = append(all, place)
+		}
+	})
 	return all
+}
+
+// reserved reports whether a text is not the caller's to give.
+func reserved(place string) bool {
+	return place == "ext.phase" || place == "ext.attempt_id" || place == "ext.gap.reason"
 }
 
 // Every text is cut at the boundary of a character and marked with the length it had.

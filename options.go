@@ -81,8 +81,9 @@ type TrackerOptions struct {
 	// stored. Each has a slot reserved for its outcome. Default: 10,000.
 	MaxAttempts int
 
-	// AppendTimeout is the longest that a durable Record or Begin waits for the
-	// store, whatever the caller's context. Default: 30 s.
+	// AppendTimeout is the longest that one append to the store may take, whatever
+	// the caller's context: of a durable Record or Begin, of Import, and in the
+	// background. Default: 30 s.
 	AppendTimeout time.Duration
 
 	// Policy decides what is recorded. Default: everything.
@@ -131,8 +132,10 @@ func (o *TrackerOptions) withDefaults() (TrackerOptions, error) {
 	if fill(&c.Name, "system"); !trackerName.MatchString(c.Name) {
 		fault("Name: %q: want 1 to 64 letters, digits, '-' and '_', the first a letter or digit", c.Name)
 	}
-	if len(c.WriterID) > MaxIDLength {
-		fault("WriterID: %d bytes, limit %d", len(c.WriterID), MaxIDLength)
+	if c.WriterID != "" {
+		if err := validateID("WriterID", c.WriterID); err != nil {
+			fault("WriterID: %v", err)
+		}
 	}
 	if c.Delivery > Queued {
 		fault("Delivery: %d does not exist", c.Delivery)

@@ -52,12 +52,15 @@ func (t *Tracker) prepare(ctx context.Context, w *work, tr *Trace, k kind) (bool
 	now := t.opts.Clock().UnixMilli()
 	if k != imported {
 		t.complete(ctx, c, now)
+		if k == ordinary { // what only Begin, End and the Tracker itself may claim
+			c.Ext.Phase, c.Ext.AttemptID, c.Ext.Gap = "", "", Gap{}
+		}
 		if t.opts.Policy != nil && !t.opts.Policy.Process(ctx, c) && k != outcome {
 			t.stats.skipped.Add(1)
 			return false, nil
 		}
 	}
-	if err := c.validateRaw(); err != nil {
+	if err := c.checkGiven(k); err != nil {
 		t.stats.rejected.Add(1)
 		return false, err
 	}
@@ -73,6 +76,14 @@ func (t *Tracker) prepare(ctx context.Context, w *work, tr *Trace, k kind) (bool
 		t.stats.rejected.Add(1)
 	}
 	return err == nil, err
+}
+
+// checkGiven checks what must be right before the trace is worked on.
+func (t *Trace) checkGiven(k kind) error {
+	if k != imported && t.ServiceType == ownService && ownName(t.Name) {
+		return &FieldError{Field: "trace_name", Reason: "reserved for the traces of the tracker about itself"}
+	}
+	return t.validateRaw()
 }
 
 // complete fills in what the caller left open.
@@ -106,6 +117,9 @@ func (t *Tracker) complete(ctx context.Context, c *Trace, now int64) {
 func (t *Tracker) stamp(c *Trace, now int64, k kind, source Source) error {
 	if k == imported {
 		c.ID = ImportedID(source)
+		if c.Ext.AttemptID != "" { // the attempt comes from the same source, under a derived id too
+			c.Ext.AttemptID = ImportedID(Source{Name: source.Name, ID: c.Ext.AttemptID})
+		}
 		fill(&c.TrackerName, t.opts.Name)
 	} else {
 		id, err := t.ids.next(now)

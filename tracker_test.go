@@ -247,3 +247,31 @@ func TestConcurrentRecordsKeepApart(t *testing.T) {
 		}
 	}
 }
+
+// What only the Tracker itself may claim can't be given to Record: a forged attempt
+// would be hidden from queries, a forged stop would hide a kill.
+func TestOwnTracesCannotBeForged(t *testing.T) {
+	store := memstore.New(nil)
+	tracker := open(t, store, nil)
+	forged := op("deleteOrder")
+	forged.Ext.Phase, forged.Ext.AttemptID, forged.Ext.Gap = cts.PhaseAttempt, "a", cts.Gap{Count: 7}
+	if _, err := tracker.Record(t.Context(), forged); err != nil {
+		t.Fatal(err)
+	}
+	if e := named(stored(t, store), "deleteOrder")[0].Ext; e.Phase != "" || e.AttemptID != "" || !e.Gap.IsZero() {
+		t.Errorf("stored as %+v", e)
+	}
+	for _, name := range []string{cts.TraceTrackerStarted, cts.TraceTrackerStopped, cts.TraceTracesLost} {
+		var field *cts.FieldError
+		_, err := tracker.Record(t.Context(), &cts.Trace{Name: name, ServiceType: "CTS", ResourceType: "tracker"})
+		if !errors.As(err, &field) || field.Field != "trace_name" {
+			t.Errorf("%s: %v, want a FieldError", name, err)
+		}
+		if _, err := tracker.Begin(t.Context(), &cts.Trace{Name: name, ServiceType: "CTS"}); !errors.As(err, &field) {
+			t.Errorf("attempt %s: %v, want a FieldError", name, err)
+		}
+	}
+	if _, err := tracker.Record(t.Context(), &cts.Trace{Name: cts.TraceTrackerStarted, ServiceType: "SHOP"}); err != nil {
+		t.Errorf("the name in a service of one's own: %v", err)
+	}
+}

@@ -24,8 +24,8 @@ func drill(t *testing.T, code int, args ...string) ([]string, string) {
 
 func TestEverythingAgrees(t *testing.T) {
 	dir := t.TempDir()
-	got, out := drill(t, 0, "-dir", dir, "-requests", "300")
-	if len(got) == 0 || got[1] != "300" || got[2] != "300" || got[3] != "300" || got[6] != "ok" {
+	got, out := drill(t, 0, "-dir", dir, "-requests", "1000")
+	if len(got) == 0 || got[1] != "1000" || got[2] != "1000" || got[3] != "1000" || got[6] != "ok" {
 		t.Fatalf("last line: %v\n%s", got, out)
 	}
 	for _, question := range []string{"Who deleted", "What changed on", "ten minutes", "All failures", "What crashed?", "fail most"} {

@@ -90,10 +90,7 @@ func (c *Client) makeDurable(dir string) error {
 	if err := c.makeDurable(parent); err != nil {
 		return err
 	}
-	if err := c.fs.MkdirAll(dir, folderPerm); err != nil {
-		if info, serr := c.lstat(dir); serr == nil && !info.IsDir() {
-			return fmt.Errorf("%w: %q is an object", ErrKeyConflict, filepath.ToSlash(dir))
-		}
+	if err := c.makeFolder(dir); err != nil {
 		return err
 	}
 	if err := c.fs.SyncDir(parent); err != nil {
@@ -104,6 +101,30 @@ func (c *Client) makeDurable(dir string) error {
 	}
 	c.durable[dir] = true
 	return nil
+}
+
+// folderTries bounds how often makeFolder tries against clients that remove the
+// folder, empty as it is, at the same time.
+const folderTries = 16
+
+// makeFolder makes a folder that may be there.
+func (c *Client) makeFolder(dir string) error {
+	var err error
+	for range folderTries {
+		if err = c.fs.MkdirAll(dir, folderPerm); err == nil {
+			return nil
+		}
+		info, found := c.lstat(dir)
+		switch {
+		case found == nil && !info.IsDir():
+			return fmt.Errorf("%w: %q is an object", ErrKeyConflict, filepath.ToSlash(dir))
+		case found == nil && errors.Is(err, fs.ErrExist):
+			return nil // another client was faster
+		case !errors.Is(err, fs.ErrExist):
+			return err
+		}
+	}
+	return err
 }
 
 // prune removes dir and its parents up to and without stop as far as they are

@@ -5,110 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cloudtraceservice/cts"
-	"github.com/cloudtraceservice/cts/internal/vfs/vfstest"
 	"github.com/cloudtraceservice/cts/store/filestore"
 	"github.com/cloudtraceservice/cts/store/internal/wal"
 )
-
-// disk is a store at rest that a test damages: ten traces in each of three log
-// files, in batches of 1, 2, 3 and 4.
-type disk struct {
-	*vfstest.MemFS
-	t *testing.T
-}
-
-const (
-	log1 = "/store/log/00000001.log"
-	log2 = "/store/log/00000002.log"
-	log3 = "/store/log/00000003.log"
-)
-
-func newDisk(t *testing.T) disk {
-	mem := vfstest.NewMemFS()
-	next := 1
-	for file := range 3 {
-		// A limit that the next batch exceeds: each life of the store begins a new file.
-		opts := filestore.Options{FS: mem}
-		if file > 0 {
-			opts.LogFileBytes = 100
-		}
-		s, err := filestore.Open("/store", &opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if file == 1 {
-			if _, err := s.SaveState(background, "plan", []byte("state"), 0); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for i := range 4 {
-			if i == 1 && file > 0 {
-				if err := s.Close(); err != nil {
-					t.Fatal(err)
-				}
-				if s, err = filestore.Open("/store", &filestore.Options{FS: mem}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			mustAppend(t, s, numbered(next, next+i)...)
-			next += i + 1
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return disk{mem, t}
-}
-
-func (d disk) read(name string) []byte {
-	b, err := d.ReadFile(name)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return b
-}
-
-func (d disk) write(name string, b []byte) {
-	if err := d.WriteFile(name, b); err != nil {
-		d.t.Fatal(err)
-	}
-}
-
-func (d disk) remove(name string) {
-	if err := d.Remove(name); err != nil {
-		d.t.Fatal(err)
-	}
-}
-
-func (d disk) flip(name string, offset int64) {
-	b := d.read(name)
-	b[offset] ^= 0x40
-	d.write(name, b)
-}
-
-func (d disk) cut(name string, size int64) { d.write(name, d.read(name)[:size]) }
-
-// frame returns frame i of a log file.
-func (d disk) frame(name string, i int) wal.Item {
-	b := d.read(name)
-	h, err := wal.ParseHeader(b)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	for it := range wal.Scan(bytes.NewReader(b), h.Store, h.Number, wal.HeaderSize, int64(len(b))) {
-		if i--; i < 0 {
-			return it
-		}
-	}
-	d.t.Fatalf("%s has no such frame", name)
-	return wal.Item{}
-}
 
 func TestCorruption(t *testing.T) {
 	const size = wal.HeaderSize
@@ -452,62 +356,5 @@ func goesOn(t *testing.T, d disk, s *filestore.Store, lost [][2]cts.Position) {
 	}
 	if !slices.Equal(found, lost) {
 		t.Errorf("opened again: lost are %v, want %v", found, lost)
-	}
-}
-
-// editStore replaces text in STORE and mends its checksum.
-func (d disk) editStore(old, text string) {
-	body, _, _ := strings.Cut(string(d.read("/store/STORE")), "crc32c ")
-	if !strings.Contains(body, old) {
-		d.t.Fatalf("STORE has no %q", old)
-	}
-	body = strings.Replace(body, old, text, 1)
-	d.write("/store/STORE", fmt.Appendf(nil, "%scrc32c %08x\n", body, wal.Checksum([]byte(body))))
-}
-
-// TestRotWhileOpen damages a trace below a running store: reads find it, and the
-// rest stays readable.
-func TestRotWhileOpen(t *testing.T) {
-	d := newDisk(t)
-	s := open(t, d, "/store", filestore.Options{})
-	f := d.frame(log2, 3)
-	file, err := d.OpenFile(log2, 2, 0) // os.O_RDWR
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if _, err := file.WriteAt([]byte("rot"), f.End-20); err != nil {
-		t.Fatal(err)
-	}
-	checkLost(t, "writer", s, [][2]cts.Position{{20, 20}}, []string{"00000002.log checksum"}, 30)
-	report, err := s.Verify(background)
-	if err != nil || len(report.Damaged) != 1 || report.Damaged[0].First != 20 {
-		t.Errorf("Verify: %v, %v", report, err)
-	}
-	if _, err := s.Append(background, numbered(20, 20)); !errors.Is(err, cts.ErrCorrupt) {
-		t.Errorf("appending it again: %v", err)
-	}
-	mustAppend(t, s, numbered(31, 31)...)
-}
-
-// TestUnreadableIsNotTorn checks that Open cuts nothing off because a read failed.
-func TestUnreadableIsNotTorn(t *testing.T) {
-	d := newDisk(t)
-	before := d.read(log3)
-	fault := vfstest.NewFaultFS(d)
-	fault.Set(func(op vfstest.Op) error {
-		if op.Kind == vfstest.KindRead && op.Name == log3 && op.Len > wal.HeaderSize {
-			return errDisk
-		}
-		return nil
-	})
-	if _, err := filestore.Open("/store", &filestore.Options{FS: fault}); !errors.Is(err, errDisk) {
-		t.Errorf("Open: %v", err)
-	}
-	if !bytes.Equal(before, d.read(log3)) {
-		t.Error("the log was changed")
-	}
-	if _, err := filestore.OpenReader("/nothing", &filestore.Options{FS: d}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("OpenReader of nothing: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package filestore
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ id 01907a3c-5b1e-7c40-8a51-2f0e6d9c4b17
 created 2026-01-02T03:04:05.678Z
 crc32c c325cc21
 `
-	b := n.append(nil)
+	b := n.text()
 	if string(b) != want {
 		t.Errorf("got %s", b)
 	}
@@ -45,7 +46,7 @@ crc32c c325cc21
 }
 
 func TestStateFormat(t *testing.T) {
-	b := appendState(nil, someID, "plan", []byte("data"), 7)
+	b := stateText(someID, "plan", []byte("data"), 7)
 	want := []byte("ctsstate\x01\x00\x00\x00....\x07\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00data")
 	copy(want[12:16], b[12:])
 	if !bytes.Equal(b, want) {
@@ -70,7 +71,7 @@ func TestStateFormat(t *testing.T) {
 }
 
 func FuzzIdentity(f *testing.F) {
-	f.Add(identity{id: someID, version: 1, reader: 1, created: someCreated}.append(nil))
+	f.Add(identity{id: someID, version: 1, reader: 1, created: someCreated}.text())
 	f.Add([]byte("cts filestore\nversion 9\nreader 9\ncrc32c 00000000\n"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		sum := append(bytes.Clone(body), crcLine(body)...)
@@ -79,7 +80,7 @@ func FuzzIdentity(f *testing.F) {
 			if err != nil || n.version != formatVersion || n.reader != formatVersion {
 				continue
 			}
-			again, err := parseIdentity(n.append(nil))
+			again, err := parseIdentity(n.text())
 			if err != nil || again.id != n.id {
 				t.Errorf("%q is read as %+v and then as %+v, %v", b, n, again, err)
 			}
@@ -88,27 +89,15 @@ func FuzzIdentity(f *testing.F) {
 }
 
 func crcLine(body []byte) []byte {
-	b := identity{}.append(nil)
-	line := b[bytes.Index(b, []byte("crc32c ")):]
-	copy(line[7:15], hex8(crc32c(body)))
-	return line
-}
-
-func hex8(v uint32) []byte {
-	const digits = "0123456789abcdef"
-	b := make([]byte, 8)
-	for i := range b {
-		b[i] = digits[v>>(28-4*i)&15]
-	}
-	return b
+	return fmt.Appendf(nil, "crc32c %08x\n", crc32c(body))
 }
 
 func FuzzState(f *testing.F) {
-	f.Add(appendState(nil, someID, "plan", []byte("data"), 7))
+	f.Add(stateText(someID, "plan", []byte("data"), 7))
 	f.Add([]byte("ctsstate"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		data, generation, err := parseState(b, someID, "plan")
-		if err == nil && !bytes.Equal(appendState(nil, someID, "plan", data, generation), b) {
+		if err == nil && !bytes.Equal(stateText(someID, "plan", data, generation), b) {
 			t.Errorf("%q is written otherwise", b)
 		}
 	})

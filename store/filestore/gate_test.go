@@ -104,7 +104,7 @@ func TestOneCommitOfManyBatches(t *testing.T) {
 			t.Errorf("got %v, damage %v", got, damage)
 		}
 		verify(t, s)
-		s.Close()
+		mustClose(t, s)
 	})
 }
 
@@ -142,7 +142,7 @@ func TestContextEnds(t *testing.T) {
 		if got, _ := ids(t, s, 0); !slices.Equal(got, idsOf(1, 1)) {
 			t.Errorf("got %v", got)
 		}
-		s.Close()
+		mustClose(t, s)
 	})
 }
 
@@ -171,7 +171,7 @@ func TestQueueIsBoundedAndFair(t *testing.T) {
 		if q := s.Status().QueuedBytes; q != 0 {
 			t.Errorf("%d bytes are queued at the end", q)
 		}
-		s.Close()
+		mustClose(t, s)
 	})
 }
 
@@ -210,7 +210,7 @@ func TestCloseDrains(t *testing.T) {
 		if got, _ := ids(t, again, 0); len(got) != stored {
 			t.Errorf("%d traces are there, %d were acknowledged", len(got), stored)
 		}
-		again.Close()
+		mustClose(t, again)
 	})
 }
 
@@ -239,8 +239,8 @@ func TestSyncInterval(t *testing.T) {
 		if got, _ := ids(t, crashed, 0); len(got) != 4 {
 			t.Errorf("after a crash there is %v", got)
 		}
-		crashed.Close()
-		s.Close()
+		mustClose(t, crashed)
+		mustClose(t, s)
 	})
 }
 
@@ -262,7 +262,7 @@ func TestLockWait(t *testing.T) {
 		if waited := time.Since(begin); waited < 3*time.Second || waited > 4*time.Second {
 			t.Errorf("waited %v", waited)
 		}
-		first.Close()
+		mustClose(t, first)
 
 		mem = vfstest.NewMemFS()
 		first = open(t, mem, "/store", filestore.Options{})
@@ -280,7 +280,7 @@ func TestLockWait(t *testing.T) {
 		}()
 		time.Sleep(20 * time.Second)
 		mustAppend(t, first, numbered(2, 2)...)
-		first.Close()
+		mustClose(t, first)
 		if err := <-opened; err != nil {
 			t.Errorf("the successor: %v", err)
 		}

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/cloudtraceservice/cts"
 	"github.com/cloudtraceservice/cts/internal/vfs"
 	"github.com/cloudtraceservice/cts/internal/vfs/vfstest"
 	"github.com/cloudtraceservice/cts/store/filestore"
@@ -130,5 +129,3 @@ func TestFailedOpenLeavesNothing(t *testing.T) {
 		}
 	}
 }
-
-var _ cts.Store = (*filestore.Store)(nil)

@@ -43,8 +43,15 @@ func open(t testing.TB, fsys vfs.FS, dir string, opts filestore.Options) *filest
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
-	t.Cleanup(func() { s.Close() })
+	t.Cleanup(func() { mustClose(t, s) })
 	return s
+}
+
+func mustClose(t testing.TB, s *filestore.Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
 }
 
 func mustAppend(t testing.TB, s *filestore.Store, batch ...cts.Entry) cts.Appended {

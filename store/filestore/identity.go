@@ -44,7 +44,7 @@ type identity struct {
 
 const identityHead = "cts filestore"
 
-// append appends the content of STORE:
+// text returns the content of STORE:
 //
 //	cts filestore
 //	version 1
@@ -55,11 +55,10 @@ const identityHead = "cts filestore"
 //
 // The last line is the CRC-32C of the lines before. Every version begins and ends
 // with these lines.
-func (n identity) append(dst []byte) []byte {
-	at := len(dst)
-	dst = fmt.Appendf(dst, "%s\nversion %d\nreader %d\nid %s\ncreated %s\n", identityHead, n.version, n.reader, n.id,
+func (n identity) text() []byte {
+	b := fmt.Appendf(nil, "%s\nversion %d\nreader %d\nid %s\ncreated %s\n", identityHead, n.version, n.reader, n.id,
 		n.created.UTC().Format("2006-01-02T15:04:05.000Z"))
-	return fmt.Appendf(dst, "crc32c %08x\n", crc32c(dst[at:]))
+	return fmt.Appendf(b, "crc32c %08x\n", crc32c(b))
 }
 
 // parseIdentity reads the content of STORE. It does not judge the versions: of a
@@ -187,7 +186,7 @@ func (d directory) create(o *Options) (identity, error) {
 		return identity{}, err
 	}
 	n := identity{id: id, version: formatVersion, reader: formatVersion, created: o.Clock()}
-	if err := vfs.WriteFileAtomic(d.fs, d.path(identityName), n.append(nil), filePerm); err != nil {
+	if err := vfs.WriteFileAtomic(d.fs, d.path(identityName), n.text(), filePerm); err != nil {
 		return identity{}, fmt.Errorf("filestore: create the store: %w", storeFull(err))
 	}
 	return n, nil

@@ -201,7 +201,7 @@ func (l *ledger) checkTraces(s *filestore.Store, least fate) error {
 	next := cts.Position(1)
 	for e, err := range s.After(background, 0) {
 		if err != nil {
-			return fmt.Errorf("After: %w", err)
+			return fmt.Errorf("reading the log: %w", err)
 		}
 		id, _, _, err := cts.PeekJSON(e.JSON)
 		due := next

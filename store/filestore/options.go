@@ -116,7 +116,7 @@ func (o *Options) withDefaults() (Options, error) {
 		c.Events = new(Events)
 	}
 	if c.Clock == nil {
-		c.Clock = time.Now
+		c.Clock = time.Now //nolint:forbidigo // the default of the injected clock
 	}
 	if c.NewID == nil {
 		c.NewID = newID

@@ -174,7 +174,6 @@ func (s *Store) After(ctx context.Context, pos cts.Position) iter.Seq2[cts.Entry
 				return
 			}
 			for len(holes) > 0 && (ordinal == v.count || holes[0].First < v.position(ordinal)) {
-				at = holes[0].Last
 				if !yield(cts.Entry{}, holes[0]) {
 					return
 				}

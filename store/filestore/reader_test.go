@@ -70,7 +70,7 @@ func TestReaderSeesOnlyWhatLasts(t *testing.T) {
 						t.Fatalf("before operation %d (%s), after a crash: %v", op.N, op, err)
 					}
 					left, _ := ids(t, s, 0)
-					s.Close()
+					mustClose(t, s)
 					if len(left) < len(shown) || !slices.Equal(left[:len(shown)], shown) {
 						t.Errorf("before operation %d (%s): a reader showed %d traces, a crash leaves %d", op.N, op, len(shown), len(left))
 					}

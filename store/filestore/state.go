@@ -21,7 +21,7 @@ const (
 	stateHeader  = 32
 )
 
-// appendState appends the content of a state file:
+// stateText returns the content of a state file:
 //
 //	0   8  "ctsstate"
 //	8   4  format version; this and all numbers are little endian
@@ -29,16 +29,16 @@ const (
 //	16  8  generation
 //	24  8  length of the data
 //	32  …  the data
-func appendState(dst []byte, id uuid.UUID, name string, data []byte, generation uint64) []byte {
-	at := len(dst)
-	dst = append(dst, stateMagic...)
-	dst = binary.LittleEndian.AppendUint32(dst, stateVersion)
-	dst = binary.LittleEndian.AppendUint32(dst, 0)
-	dst = binary.LittleEndian.AppendUint64(dst, generation)
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(len(data)))
-	dst = append(dst, data...)
-	binary.LittleEndian.PutUint32(dst[at+12:], stateSum(dst[at:], id, name))
-	return dst
+func stateText(id uuid.UUID, name string, data []byte, generation uint64) []byte {
+	b := make([]byte, 0, stateHeader+len(data))
+	b = append(b, stateMagic...)
+	b = binary.LittleEndian.AppendUint32(b, stateVersion)
+	b = binary.LittleEndian.AppendUint32(b, 0)
+	b = binary.LittleEndian.AppendUint64(b, generation)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(data)))
+	b = append(b, data...)
+	binary.LittleEndian.PutUint32(b[12:], stateSum(b, id, name))
+	return b
 }
 
 func stateSum(b []byte, id uuid.UUID, name string) uint32 {
@@ -129,12 +129,6 @@ func (s *stateFiles) holds(name string, content []byte) bool {
 	return false
 }
 
-// wait returns when nobody is at a state any more.
-func (s *stateFiles) wait() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-}
-
 // LoadState returns a named state, see [cts.StateStore]. The data is the caller's.
 // A damaged file is a [*cts.CorruptionError]; it stays until somebody removes it.
 func (s *Store) LoadState(ctx context.Context, name string) (data []byte, generation uint64, err error) {
@@ -174,7 +168,7 @@ func (s *Store) SaveState(ctx context.Context, name string, data []byte, generat
 	if generation != current {
 		return 0, fmt.Errorf("filestore: %w: state %q has generation %d, not %d", cts.ErrStateConflict, name, current, generation)
 	}
-	content := appendState(nil, s.uuid, name, data, generation+1)
+	content := stateText(s.uuid, name, data, generation+1)
 	err = s.states.write(name, content)
 	switch {
 	case err == nil:

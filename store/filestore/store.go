@@ -210,12 +210,11 @@ func (s *Store) await(ctx context.Context, b *batch) (cts.Appended, error) {
 // is [cts.ErrOutcomeUnknown] then.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
-		s.closed.Store(true)
+		s.shut()
 		if s.follower != nil {
 			s.closeErr = s.files.close()
 			return
 		}
-		s.states.wait()
 		s.queue.close()
 		<-s.committer.stopped
 		if err := s.committer.mark.Sync(); err != nil {
@@ -233,6 +232,13 @@ func (s *Store) Close() error {
 		s.closeErr = errors.Join(errs...)
 	})
 	return s.closeErr
+}
+
+// shut makes all later calls fail. Afterwards nobody is at a state any more.
+func (s *Store) shut() {
+	s.states.mu.Lock()
+	defer s.states.mu.Unlock()
+	s.closed.Store(true)
 }
 
 // look returns the view that a call works on, and a function to call when it has

@@ -22,17 +22,16 @@ func (s *Store) Verify(ctx context.Context) (cts.VerifyReport, error) {
 		return report, err
 	}
 	defer done()
-	check := verification{ctx: ctx, store: s, report: &report}
-	if err := check.smallFiles(len(v.files) == 0); err != nil {
+	check := verification{store: s, report: &report}
+	if err := check.smallFiles(ctx, len(v.files) == 0); err != nil {
 		return report, err
 	}
-	err = check.log(v)
+	err = check.log(ctx, v)
 	return report, err
 }
 
 // verification is one run of Verify.
 type verification struct {
-	ctx    context.Context //nolint:containedctx // it lives as long as one call
 	store  *Store
 	report *cts.VerifyReport
 }
@@ -42,7 +41,7 @@ func (c *verification) damaged(damage *cts.CorruptionError) {
 }
 
 // smallFiles checks everything but the log. A new store has no MARK for a moment.
-func (c *verification) smallFiles(isNew bool) error {
+func (c *verification) smallFiles(ctx context.Context, isNew bool) error {
 	s := c.store
 	n, err := s.dir.readIdentity(false)
 	if err == nil && n.id != s.uuid {
@@ -57,15 +56,16 @@ func (c *verification) smallFiles(isNew bool) error {
 	}
 	_, err = wal.ReadMark(s.dir.fs, s.dir.path(markName), wal.StoreID(s.uuid))
 	switch {
-	case errors.Is(err, wal.ErrNoMark) && !errors.Is(err, fs.ErrNotExist), errors.Is(err, wal.ErrNoMark) && !isNew:
+	case isNew && errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, wal.ErrNoMark):
 		c.damaged(&cts.CorruptionError{File: markName, Err: err})
-	case err != nil && !errors.Is(err, wal.ErrNoMark):
+	case err != nil:
 		return fmt.Errorf("filestore: %w", err)
 	}
-	return c.states()
+	return c.states(ctx)
 }
 
-func (c *verification) states() error {
+func (c *verification) states(ctx context.Context) error {
 	s := c.store
 	entries, err := s.dir.fs.ReadDir(s.dir.path(stateName))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -76,7 +76,7 @@ func (c *verification) states() error {
 		if !ok || vfs.IsTemp(e.Name()) || cts.CheckStateName(name) != nil {
 			continue
 		}
-		data, _, err := s.LoadState(c.ctx, name)
+		data, _, err := s.LoadState(ctx, name)
 		var damage *cts.CorruptionError
 		switch {
 		case errors.As(err, &damage):
@@ -90,7 +90,7 @@ func (c *verification) states() error {
 }
 
 // log checks the log.
-func (c *verification) log(v *view) error {
+func (c *verification) log(ctx context.Context, v *view) error {
 	var stop error
 	l := loader{
 		next: 1,
@@ -100,7 +100,7 @@ func (c *verification) log(v *view) error {
 			}
 		},
 		trace: func(pos cts.Position, at ref, _ string, json []byte) {
-			if stop = c.ctx.Err(); pos > v.synced {
+			if stop = ctx.Err(); pos > v.synced {
 				return
 			}
 			if _, err := cts.ParseTrace(json); err != nil {
@@ -134,7 +134,7 @@ func (c *verification) log(v *view) error {
 		}
 	}
 	l.end(v.synced+1, logName+"/"+wal.FileName(v.mark.File), v.mark.Offset)
-	return c.ctx.Err()
+	return ctx.Err()
 }
 
 // header checks the header of a log file.

@@ -35,8 +35,8 @@ type Config struct {
 	// by delta.
 	Moved func(from uint64, to *File, delta int64)
 	// Abandoned tells that no more is written to the old file because of err, and
-	// the new one stands for it.
-	Abandoned func(old, new string, err error)
+	// the next one stands for it.
+	Abandoned func(old, next string, err error)
 	// Failed tells of every operation that failed, whatever becomes of it.
 	Failed func(op, file string, err error)
 }

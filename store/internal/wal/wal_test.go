@@ -103,7 +103,7 @@ func TestScanPassesOverDamage(t *testing.T) {
 		{"cut in the payload", func(b []byte) []byte { return b[:len(b)-1] }, []string{"0", "0", "1"}},
 		{"cut in the header", func(b []byte) []byte { return b[:len(b)-10] }, []string{"0", "0", "2"}},
 		{"cut behind the magic", func(b []byte) []byte { return b[:second+4] }, []string{"0", "2"}},
-		{"bytes in between", func(b []byte) []byte { return slices.Insert(b, second, []byte("\xffct\xfe\xff")...) }, []string{"0", "2", "2", "2"}},
+		{"bytes in between", func(b []byte) []byte { return slices.Insert(b, second, []byte("\xffct\xfe\xff")...) }, []string{"0", "2", "0", "0"}},
 		{"zeros behind", func(b []byte) []byte { return append(b, make([]byte, 1<<20)...) }, []string{"0", "0", "0", "2"}},
 		{"empty", func(b []byte) []byte { return b[:wal.HeaderSize] }, nil},
 	}
@@ -112,10 +112,6 @@ func TestScanPassesOverDamage(t *testing.T) {
 			var kinds []string
 			for _, line := range describe(t, tt.damage(bytes.Clone(whole)), 1) {
 				kinds = append(kinds, line[5:6])
-			}
-			if tt.name == "bytes in between" { // the moved frames name offsets behind themselves or not: both are read
-				kinds = kinds[:2]
-				tt.want = tt.want[:2]
 			}
 			if !slices.Equal(kinds, tt.want) {
 				t.Errorf("got %v, want %v", kinds, tt.want)
