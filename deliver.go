@@ -184,13 +184,23 @@ const (
 	lastRetry  = 5 * time.Second
 )
 
+// linger is how long the flusher lets queued traces gather, unless they are many or
+// somebody waits: a batch costs about as much as thirty traces.
+const linger = time.Millisecond
+
 // flush is the Tracker's one goroutine: it stores what is in the queue.
 func (t *Tracker) flush(ctx context.Context) {
 	defer close(t.stopped)
 	defer t.queue.shut()
 	f := flusher{Tracker: t}
+	gather := time.NewTimer(linger)
+	gather.Stop()
 	for {
 		select {
+		case <-t.queue.more:
+			gather.Reset(linger)
+			continue
+		case <-gather.C:
 		case <-t.queue.wake:
 		case <-ctx.Done():
 			return
@@ -218,10 +228,12 @@ func (f *flusher) load(ctx context.Context, l load) error {
 	for _, it := range l.reserved {
 		f.add(ctx, it)
 	}
-	from := 0
-	for _, end := range l.ends {
-		f.add(ctx, item{json: l.buf[from:end:end]})
-		from = end
+	for _, c := range l.chunks {
+		from := 0
+		for _, end := range c.ends {
+			f.add(ctx, item{json: c.buf[from:end:end]})
+			from = end
+		}
 	}
 	f.send(ctx)
 	if f.gaveUp == nil && f.losses.pending() > 0 {

@@ -14,28 +14,37 @@ type queue struct {
 	limit int
 
 	mu       sync.Mutex
-	buf      []byte // JSON of the traces, one behind the other
-	ends     []int  // where each ends in buf
-	reserved []item // traces with reserved room
-	spare    load   // memory of the last load, to be used again
-	bytes    int    // of everything that is not done, in the current load too
+	chunks   []*chunk // the traces, in order
+	reserved []item   // traces with reserved room
+	free     []*chunk // memory of former loads, to be used again
+	bytes    int      // of everything that is not done, in the current load too
 	traces   int
 	taken    uint64        // loads that were taken
 	done     uint64        // loads that are done
-	changed  chan struct{} // closed when room appears or a load is done
+	changed  chan struct{} // closed when room appears or a load is done; nil if nobody waits for that
 	closed   bool          // nobody takes any more
 	failed   uint64        // the last load of which something was given up, counted as done is
 	failure  error         // why
 
-	wake chan struct{} // holds a token when there is something to take
+	more chan struct{} // holds a token when there is something to take, soon
+	wake chan struct{} // holds a token when it is to be taken at once
 }
 
 // load is what the flusher takes at once.
 type load struct {
-	buf      []byte
-	ends     []int
+	chunks   []*chunk
 	reserved []item
 }
+
+// chunk holds the JSON of traces, one behind the other. Chunks are used again and
+// again, so that the queue neither grows by copying nor touches new memory.
+type chunk struct {
+	buf  []byte
+	ends []int // where each trace ends in buf
+}
+
+// chunkBytes is the size of a chunk. A trace that is larger has one of its own.
+const chunkBytes = 256 << 10
 
 // item is one trace on its way to the store.
 type item struct {
@@ -53,7 +62,7 @@ const (
 )
 
 func newQueue(limit int) *queue {
-	return &queue{limit: limit, changed: make(chan struct{}), wake: make(chan struct{}, 1)}
+	return &queue{limit: limit, more: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 }
 
 // put adds a trace if there is room.
@@ -63,16 +72,43 @@ func (q *queue) put(json []byte) bool {
 		q.mu.Unlock()
 		return false
 	}
-	q.buf = append(q.buf, json...)
-	q.ends = append(q.ends, len(q.buf))
+	first := len(q.chunks) == 0
+	before := q.bytes
+	c := q.chunkFor(len(json))
+	c.buf = append(c.buf, json...)
+	c.ends = append(c.ends, len(c.buf))
 	q.bytes += len(json)
 	q.traces++
-	first := len(q.ends) == 1
+	much := before < q.limit/4 && q.bytes >= q.limit/4
 	q.mu.Unlock()
-	if first {
+	switch {
+	case much:
 		q.signal()
+	case first:
+		select {
+		case q.more <- struct{}{}:
+		default:
+		}
 	}
 	return true
+}
+
+// chunkFor returns the last chunk if it has room, and a new last one otherwise. q.mu
+// is held.
+func (q *queue) chunkFor(size int) *chunk {
+	if n := len(q.chunks); n > 0 {
+		if c := q.chunks[n-1]; len(c.buf)+size <= cap(c.buf) {
+			return c
+		}
+	}
+	var c *chunk
+	if n := len(q.free); n > 0 && size <= chunkBytes {
+		c, q.free = q.free[n-1], q.free[:n-1]
+	} else {
+		c = &chunk{buf: make([]byte, 0, max(size, chunkBytes))}
+	}
+	q.chunks = append(q.chunks, c)
+	return c
 }
 
 // putWait adds a trace as soon as there is room, and gives up when ctx ends or
@@ -110,6 +146,7 @@ func (q *queue) putReserved(it item, limit int) bool {
 	return true
 }
 
+// signal wakes the flusher at once.
 func (q *queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
@@ -121,6 +158,14 @@ func (q *queue) signal() {
 func (q *queue) watch() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.change()
+}
+
+// change returns the channel of watch. q.mu is held.
+func (q *queue) change() <-chan struct{} {
+	if q.changed == nil {
+		q.changed = make(chan struct{})
+	}
 	return q.changed
 }
 
@@ -128,9 +173,8 @@ func (q *queue) watch() <-chan struct{} {
 func (q *queue) take() load {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l := load{buf: q.buf, ends: q.ends, reserved: q.reserved}
-	q.buf, q.ends, q.reserved = q.spare.buf, q.spare.ends, nil
-	q.spare = load{}
+	l := load{chunks: q.chunks, reserved: q.reserved}
+	q.chunks, q.reserved = nil, nil
 	q.taken++
 	return l
 }
@@ -144,13 +188,16 @@ func (q *queue) release(traces, bytes int) {
 	q.mu.Unlock()
 }
 
-// finish ends the load. The error says why some of it was given up. Its memory is
-// used again unless a burst made it large.
+// finish ends the load. The error says why some of it was given up. Its memory, at
+// most as much as the queue may hold, is used again.
 func (q *queue) finish(l load, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if cap(l.buf) <= q.limit {
-		q.spare = load{buf: l.buf[:0], ends: l.ends[:0]}
+	for _, c := range l.chunks {
+		if cap(c.buf) == chunkBytes && len(q.free) < q.limit/chunkBytes {
+			c.buf, c.ends = c.buf[:0], c.ends[:0]
+			q.free = append(q.free, c)
+		}
 	}
 	q.done++
 	if err != nil {
@@ -160,8 +207,10 @@ func (q *queue) finish(l load, err error) {
 }
 
 func (q *queue) broadcast() {
-	close(q.changed)
-	q.changed = make(chan struct{})
+	if q.changed != nil {
+		close(q.changed)
+		q.changed = nil
+	}
 }
 
 // shut says that nobody takes any more.
@@ -187,7 +236,7 @@ func (q *queue) drain(ctx context.Context, flusher <-chan struct{}) error {
 	q.signal()
 	for {
 		q.mu.Lock()
-		done, changed, failed, failure := q.done, q.changed, q.failed, q.failure
+		done, changed, failed, failure := q.done, q.change(), q.failed, q.failure
 		q.mu.Unlock()
 		switch {
 		case done < target:

@@ -187,6 +187,7 @@ func TestFlusherOutlivesAHangingAppend(t *testing.T) {
 		if _, err := tracker.Record(t.Context(), op("x")); err != nil {
 			t.Fatal(err)
 		}
+		<-time.After(10 * time.Millisecond) // the flusher has taken it
 		synctest.Wait()
 		store.mu.Lock()
 		store.held = nil // what hangs already goes on hanging
