@@ -122,6 +122,7 @@ func (q *queue) putWait(ctx context.Context, json []byte) bool {
 		if q.isShut() {
 			return false
 		}
+		q.signal() // no lingering while somebody waits
 		select {
 		case <-changed:
 		case <-ctx.Done():
