@@ -18,13 +18,16 @@ type counts struct {
 	own    int // starts, stops, gaps and attempts of this run in the store
 	dumped int // traces of this run's requests in the bucket
 	files  int // trace files in the bucket
+
+	boot     string          // of this run
+	attempts map[string]bool // ids of this run's attempts
 }
 
 // check reads every trace file and compares it, trace by trace and byte by byte, with
 // the store: each trace must be in the bucket once, and nothing else. It uses the
 // standard library's gzip, as any reader of the files would.
 func check(ctx context.Context, store cts.Store, bucket obs.Client, boot string) (counts, error) {
-	var c counts
+	c := counts{boot: boot, attempts: map[string]bool{}}
 	left := map[string][]byte{} // canonical JSON of the traces not yet found, by id
 	for e, err := range store.After(ctx, 0) {
 		if err != nil {
@@ -35,12 +38,12 @@ func check(ctx context.Context, store cts.Store, bucket obs.Client, boot string)
 			return c, err
 		}
 		left[t.ID] = bytes.Clone(e.JSON)
-		if t.Ext.Writer.Boot == boot {
-			if isOwn(t) {
-				c.own++
-			} else {
-				c.stored++
-			}
+		switch {
+		case t.Ext.Writer.Boot != boot:
+		case c.isRequest(t):
+			c.stored++
+		default:
+			c.own++
 		}
 	}
 	var wrong []error
@@ -49,7 +52,7 @@ func check(ctx context.Context, store cts.Store, bucket obs.Client, boot string)
 			return c, err
 		}
 		c.files++
-		if err := c.file(ctx, bucket, object.Key, boot, left); err != nil {
+		if err := c.file(ctx, bucket, object.Key, left); err != nil {
 			wrong = append(wrong, fmt.Errorf("%s: %w", object.Key, err))
 		}
 	}
@@ -59,13 +62,21 @@ func check(ctx context.Context, store cts.Store, bucket obs.Client, boot string)
 	return c, errors.Join(wrong...)
 }
 
-// isOwn reports whether a trace is not that of a request, but one of the tracker
-// about itself, or the attempt that precedes the request's own.
-func isOwn(t *cts.Trace) bool {
-	return t.ServiceType == "CTS" && t.ResourceType == "tracker" || t.Ext.Phase == cts.PhaseAttempt
+// isRequest reports whether a trace is that of a request of this run: not one of the
+// tracker about itself, not the attempt that precedes the request's own, and not the
+// outcome that this run gave to an attempt of a former one that was killed.
+func (c *counts) isRequest(t *cts.Trace) bool {
+	switch {
+	case t.Ext.Writer.Boot != c.boot, t.ServiceType == "CTS" && t.ResourceType == "tracker":
+		return false
+	case t.Ext.Phase == cts.PhaseAttempt:
+		c.attempts[t.ID] = true
+		return false
+	}
+	return t.Ext.Phase != cts.PhaseOutcome || c.attempts[t.Ext.AttemptID]
 }
 
-func (c *counts) file(ctx context.Context, bucket obs.Client, key, boot string, left map[string][]byte) error {
+func (c *counts) file(ctx context.Context, bucket obs.Client, key string, left map[string][]byte) error {
 	body, _, err := bucket.Get(ctx, key)
 	if err != nil {
 		return err
@@ -90,7 +101,7 @@ func (c *counts) file(ctx context.Context, bucket obs.Client, key, boot string, 
 			return fmt.Errorf("trace %s of service %s lies in a wrong folder", t.ID, t.ServiceType)
 		}
 		delete(left, t.ID)
-		if t.Ext.Writer.Boot == boot && !isOwn(t) {
+		if c.isRequest(t) {
 			c.dumped++
 		}
 	}

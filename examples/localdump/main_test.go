@@ -2,12 +2,16 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/cloudtraceservice/cts"
+	"github.com/cloudtraceservice/cts/store/filestore"
 )
 
 var lastLine = regexp.MustCompile(`(?m)^recorded=(\d+) stored=(\d+) dumped=(\d+) files=(\d+) own=(\d+) verified=(\w+)\n\z`)
@@ -36,6 +40,26 @@ func TestEverythingAgrees(t *testing.T) {
 	// A second run in the same folder goes on with the same store and bucket.
 	if got, out = drill(t, 0, "-dir", dir, "-requests", "50"); len(got) == 0 || got[1] != "50" || got[3] != "50" {
 		t.Fatalf("second run: %v\n%s", got, out)
+	}
+}
+
+// A former run was killed in the middle of a request. What this run makes of that is
+// stored and dumped, and not counted among its own requests.
+func TestAfterAKill(t *testing.T) {
+	dir := t.TempDir()
+	store, err := filestore.Open(filepath.Join(dir, "store"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracker, err := cts.Open(t.Context(), store, nil)
+	if err == nil {
+		_, err = tracker.Begin(t.Context(), &cts.Trace{Name: "deleteServer", ServiceType: "ECS"})
+	}
+	if err = errors.Join(err, store.Close()); err != nil { // without a word to the tracker
+		t.Fatal(err)
+	}
+	if got, out := drill(t, 0, "-dir", dir, "-requests", "50"); len(got) == 0 || got[2] != "50" || got[3] != "50" {
+		t.Fatalf("%v\n%s", got, out)
 	}
 }
 
