@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -25,7 +26,8 @@ type boot struct {
 	Started    int64    `json:"started"`               // when, milliseconds since 1970 UTC
 	Low        Position `json:"low"`                   // its start trace, or later: all its attempts before that have ended
 	QueueBytes int64    `json:"queue_bytes,omitempty"` // what a kill may take; 0 for durable delivery
-	Stopped    bool     `json:"stopped,omitempty"`     // it was closed, with attempts open
+	Stopped    bool     `json:"stopped,omitempty"`     // it was closed, with attempts open or losses not declared
+	Lost       *Gap     `json:"lost,omitempty"`        // losses that Close could not declare
 
 	open    map[string]*Trace // attempts without an outcome
 	seen    int64             // record time of its last trace
@@ -245,13 +247,18 @@ func (t *Tracker) due(b *boot) ([]Entry, error) {
 		faults = append(faults, err)
 		due = append(due, Entry{Trace: tr, JSON: json})
 	}
+	if b.Lost != nil {
+		gap := t.gapTrace(deriveID("gap", b.ID), *b.Lost, max(b.Lost.To, b.seen))
+		gap.RecordTime = now
+		add(&gap)
+	}
 	if !b.Stopped && !b.stopped {
 		t.recovery.Killed++
 		if b.QueueBytes > 0 {
 			t.recovery.LostAtMost += b.QueueBytes
 			gap := t.gapTrace(deriveID("gap", b.ID), Gap{
 				Bytes: b.QueueBytes, From: b.Started, To: max(b.seen, now),
-				Reason: "the process was killed: unknown loss, at most the bytes given",
+				Reason: "the process was killed: unknown loss, of accepted traces at most the bytes given, and what was refused since the last gap",
 			}, b.seen)
 			gap.RecordTime = now
 			add(&gap)
@@ -280,6 +287,20 @@ func (t *Tracker) unknownOutcome(a *Trace, now int64) *Trace {
 	o.Ext.Writer, o.Ext.PolicyHash = t.writer, t.opts.PolicyHash
 	return &o
 }
+
+// endInDebt notes losses that could not be declared, for the next Open to declare.
+func (t *Tracker) endInDebt(ctx context.Context, lost Gap) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), debtTimeout)
+	defer cancel()
+	this := t.boots.Boots[0]
+	this.Low, _ = t.attempts.low()
+	this.Stopped, this.Lost = true, &lost
+	t.boots.Boots = []boot{this}
+	return t.saveBoots(ctx)
+}
+
+// debtTimeout is how long Close may take beyond its context to note what was lost.
+const debtTimeout = time.Second
 
 // end records the stop and forgets this boot, unless attempts are still open.
 func (t *Tracker) end(ctx context.Context) error {

@@ -196,3 +196,31 @@ func TestCloseEndsWaitingRecords(t *testing.T) {
 		}
 	})
 }
+
+// A store that refuses everything must not keep Close, and what was lost is declared,
+// exactly, by the next Open.
+func TestLossesAtCloseAreDeclaredLater(t *testing.T) {
+	for _, delivery := range []cts.Delivery{cts.Durable, cts.Queued} {
+		synctest.Test(t, func(t *testing.T) {
+			store := newFlakyStore()
+			tracker := open(t, store, &cts.TrackerOptions{Delivery: delivery})
+			store.set(always(cts.ErrStoreFull), nil)
+			for range 3 {
+				tracker.Record(t.Context(), op("x")) //nolint:errcheck // fails at once, or later
+			}
+			if err := tracker.Close(context.Background()); err == nil {
+				t.Error("Close says nothing of the lost traces")
+			}
+			store.set(nil, nil)
+			next := open(t, store, nil)
+			gaps := named(stored(t, store), cts.TraceTracesLost)
+			if len(gaps) != 1 || gaps[0].Ext.Gap.Count != 3 || !gaps[0].Ext.Gap.Exact || gaps[0].Ext.Gap.Reason == "" {
+				t.Errorf("%v: gaps %+v", delivery, gaps)
+			}
+			if r := next.Status().Recovery; r.Killed != 0 {
+				t.Errorf("a boot that was closed counts as killed: %+v", r)
+			}
+			account(t, store, 3)
+		})
+	}
+}

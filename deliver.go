@@ -356,6 +356,11 @@ func (f *flusher) giveUp(items []item, err error) {
 		return
 	}
 	f.lose(Gap{Count: int64(len(items)), Exact: true, Bytes: int64(size(items))}, f.now(), reason(err), err)
+	for _, it := range items {
+		if it.role == ended { // its attempt stays open in the store: the next Open finds it
+			f.attempts.drop(it.attempt, true)
+		}
+	}
 	f.releaseRoom(items)
 }
 

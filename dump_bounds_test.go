@@ -66,6 +66,9 @@ func TestDumpHoldsNoMoreThanMaxBytes(t *testing.T) {
 // However many trackers and services there are, and however long their names, the plan
 // of a cycle fits into a state.
 func TestDumpPlansFitIntoAState(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine and much to encode: run without the race detector")
+	}
 	for name, test := range map[string]struct{ traces, bytes, cycles int }{
 		"many": {1_100, 10, 2},
 		"long": {300, 20_000, 6}, // six bytes of JSON for each of the name

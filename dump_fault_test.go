@@ -105,7 +105,7 @@ func (h *dumpHistory) run() {
 
 func TestDumpSurvivesAnyHistory(t *testing.T) {
 	histories := uint64(100)
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		histories = 30
 	}
 	for seed := range histories {
@@ -231,7 +231,7 @@ func twoKills(t *testing.T, between func(*dumpWorld)) {
 }
 
 func TestDumpSurvivesTwoKills(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		t.Skip("every pair of kills takes a while")
 	}
 	twoKills(t, func(*dumpWorld) {})
@@ -240,7 +240,7 @@ func TestDumpSurvivesTwoKills(t *testing.T) {
 // Between the kills a trace of a file becomes unreadable: a file that was delivered
 // stays as it is, and one that was not is planned anew, whatever else happens.
 func TestDumpSurvivesDamageBetweenKills(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		t.Skip("every pair of kills takes a while")
 	}
 	twoKills(t, func(w *dumpWorld) { w.damaged[1], w.damaged[4] = true, true })

@@ -116,7 +116,7 @@ func (d *Dumper) resume(ctx context.Context) error {
 			break
 		}
 		if err := w.take(e); err != nil {
-			return err
+			d.damaged(err)
 		}
 	}
 	d.next = nil
@@ -170,8 +170,8 @@ func (d *Dumper) save(ctx context.Context, st dumpState) error {
 // take adds a trace to the window, in the group that it belongs to.
 func (w *window) take(e Entry) error {
 	tracker, service, recordTime, err := routing(e)
-	if err != nil {
-		return fmt.Errorf("cts: trace at position %d: %w", e.Position, err)
+	if err != nil { // stored by somebody who did not keep to what Entry demands
+		return &CorruptionError{File: "a trace that is no trace", First: e.Position, Last: e.Position, Err: err}
 	}
 	g := group{tracker: tracker, service: service}
 	if w.flat {
@@ -209,7 +209,9 @@ func (d *Dumper) collect(ctx context.Context) (due, more bool, err error) {
 			return false, false, fmt.Errorf("cts: reading traces to dump: %w", err)
 		}
 		if err := w.take(e); err != nil {
-			return false, false, err
+			d.damaged(err)
+			w.to = e.Position
+			continue
 		}
 		if w.traces >= d.opts.MaxTraces || w.bytes >= d.opts.MaxBytes || len(w.files) >= maxGroups || w.names >= maxNames {
 			return true, true, nil

@@ -302,3 +302,27 @@ func TestDumpIntoTwoBuckets(t *testing.T) {
 	w.objects = second
 	w.check(t)
 }
+
+// What is stored and no trace is damage: it is reported and does not hold up the rest.
+func TestDumpPassesOverWhatIsNoTrace(t *testing.T) {
+	store := memstore.New(nil)
+	good := op("good")
+	good.ID, good.Time, good.RecordTime = "a", cts.MinTime, cts.MinTime
+	bad := []byte(`{"trace_id":"b","time":946656000000,"record_time":946656000000,"trace_name":"x","user":5}`)
+	if _, err := store.Append(t.Context(), []cts.Entry{{JSON: bad}, {Trace: good}}); err != nil {
+		t.Fatal(err)
+	}
+	var damaged []*cts.CorruptionError
+	dumper, err := cts.NewDumper(store, memobs.New(nil), &cts.DumperOptions{Events: &cts.DumperEvents{
+		Damaged: func(e *cts.CorruptionError) { damaged = append(damaged, e) },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dumper.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := dumper.Status(); st.Traces != 1 || st.Position != 2 || len(damaged) != 1 || damaged[0].First != 1 {
+		t.Errorf("status %+v, damaged %v", st, damaged)
+	}
+}

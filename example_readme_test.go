@@ -37,12 +37,17 @@ func audited(ctx context.Context, dir string, mux *http.ServeMux, serve func(htt
 	if err != nil {
 		return err
 	}
-	go dumper.Run(ctx) // a file per service every five minutes, or 50,000 traces
+	go func() { // a file per service every five minutes, 50,000 traces or 32 MiB
+		if err := dumper.Run(ctx); err != nil {
+			log.Print("the audit trail is no longer dumped: ", err)
+		}
+	}()
 
 	audit, err := ctshttp.New(tracker, nil)
 	if err != nil {
 		return err
 	}
+	defer audit.Flush(context.WithoutCancel(ctx))
 	return serve(audit.Outer(audit.Inner(mux))) // your authentication goes between the two
 }
 

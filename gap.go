@@ -129,6 +129,24 @@ func (l *losses) carried(d declaration, err error) {
 }
 
 // pending returns how many losses no stored gap trace declares.
+// undeclared returns what was lost and is not declared. Its count is not exact while it
+// is unknown whether the store has a gap trace of a part of it.
+func (l *losses) undeclared() Gap {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g, reasons := l.gap, l.reasons
+	if u := l.unsure.gap; u.Count > 0 {
+		if g.Count == 0 {
+			g = u
+		} else {
+			g.Count, g.Bytes, g.From, g.To = g.Count+u.Count, g.Bytes+u.Bytes, min(g.From, u.From), max(g.To, u.To)
+		}
+		g.Exact = false
+	}
+	g.Reason = strings.Join(reasons, "; ")
+	return g
+}
+
 func (l *losses) pending() int64 {
 	total, declared := l.counts()
 	return total - declared

@@ -14,14 +14,16 @@ type scrubber struct {
 }
 
 // scrub takes the secrets out of every text of t in which there may be some, and
-// marks them in [Ext.Redacted]. Identifiers are left alone: they are evidence, and
-// long numbers among them look like card numbers. It does not write into lists and
+// marks them in [Ext.Redacted]. Identifiers that the service itself or its identity
+// provider makes are left alone: they are evidence. Those that a client chooses (the
+// resource's, its own id of the request) are searched for what has the form of a secret. It does not write into lists and
 // maps that t shares with the caller's trace.
 func scrub(r *redact.Redactor, t *Trace) {
 	s := scrubber{Redactor: r, marks: slices.Clip(t.Ext.Redacted)}
 	s.text("request", &t.Request, r.Any)
 	s.text("response", &t.Response, r.Any)
 	s.text("message", &t.Message, r.Text)
+	s.text("resource_id", &t.ResourceID, r.Text)
 	s.text("resource_name", &t.ResourceName, r.Text)
 	s.text("resource_url", &t.ResourceURL, r.Text)
 	s.text("location_info", &t.LocationInfo, r.Text)
@@ -87,6 +89,7 @@ func (s *scrubber) ext(e *Ext) {
 		s.members("ext", &wrapped)
 		e.Foreign, _ = wrapped.Get("foreign")
 	}
+	s.text("ext.client_id", &e.ClientID, s.Text)
 	if len(e.Changes) > 0 {
 		e.Changes = slices.Clone(e.Changes)
 		for i := range e.Changes {
@@ -98,6 +101,7 @@ func (s *scrubber) ext(e *Ext) {
 	if len(e.Resources) > 0 {
 		e.Resources = slices.Clone(e.Resources)
 		for i := range e.Resources {
+			s.text("ext.resources.id", &e.Resources[i].ID, s.Text)
 			s.text("ext.resources.name", &e.Resources[i].Name, s.Text)
 		}
 	}

@@ -177,23 +177,38 @@ func TestHashOfASecret(t *testing.T) {
 	}
 }
 
-// Identifiers are evidence: nothing in them is taken for a secret.
+// Identifiers are evidence: nothing in those that a service makes is taken for a secret.
 func TestIdentifiersStay(t *testing.T) {
 	const card = "4111111111111111" // passes for a card number
 	store := memstore.New(nil)
 	tracker := open(t, store, nil)
 	given := &cts.Trace{
-		Name: card, ResourceID: card, RequestID: card, OperationID: card, ProjectID: card, DomainID: card, SourceIP: card, Code: card,
+		Name: card, RequestID: card, OperationID: card, ProjectID: card, DomainID: card, SourceIP: card, Code: card,
 		User: cts.User{ID: card, Name: card, AccountID: card, PrincipalID: card, AccessKeyID: card},
-		Ext:  cts.Ext{SessionID: card, ClientID: card, Resources: []cts.Resource{{ID: card}}, Authorization: []cts.Authorization{{Resource: card}}},
+		Ext:  cts.Ext{SessionID: card, Authorization: []cts.Authorization{{Resource: card}}},
 	}
 	receipt, err := tracker.Record(t.Context(), given)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := byID(t, store, receipt)
-	if len(got.Ext.Redacted) != 0 || got.ResourceID != card || got.User.ID != card || got.Ext.Resources[0].ID != card || got.RequestID != card {
+	if len(got.Ext.Redacted) != 0 || got.User.ID != card || got.Ext.SessionID != card || got.RequestID != card {
 		t.Errorf("identifiers were redacted: %+v", got)
+	}
+}
+
+// What a client may put into a path or a header is no safer than a body.
+func TestSecretsInChosenIdentifiers(t *testing.T) {
+	const card = "4111111111111111"
+	store := memstore.New(nil)
+	tracker := open(t, store, nil)
+	given := &cts.Trace{Name: "x", ResourceID: card, Ext: cts.Ext{ClientID: card, Resources: []cts.Resource{{ID: card, Name: card}}}}
+	if _, err := tracker.Record(t.Context(), given); err != nil {
+		t.Fatal(err)
+	}
+	got := named(stored(t, store), "x")[0]
+	if json := string(got.AppendJSON(nil)); strings.Contains(json, card) || len(got.Ext.Redacted) != 4 {
+		t.Errorf("%s", json)
 	}
 }
 

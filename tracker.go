@@ -76,8 +76,8 @@ func Open(ctx context.Context, store Appender, opts *TrackerOptions) (*Tracker, 
 //
 // With [Durable] delivery a nil error means that the store has the trace. With
 // [Queued] delivery it means that the trace is in the queue. Cancelling ctx does
-// not cancel the record. Errors: [ErrInvalidTrace], which stores nothing and loses
-// nothing that was a trace; [ErrOutcomeUnknown], after which the Tracker goes on
+// not cancel the record. Errors: [ErrInvalidTrace], or [ErrTooLarge] with Limits.Reject,
+// for what is not taken up at all; [ErrOutcomeUnknown], after which the Tracker goes on
 // to settle it by itself, so do not record the operation again; [ErrClosed]. After
 // any other error the trace is lost, counted, and becomes part of a gap trace.
 func (t *Tracker) Record(ctx context.Context, tr *Trace) (Receipt, error) {
@@ -116,9 +116,10 @@ func (t *Tracker) Flush(ctx context.Context) error {
 // unknown. Close is idempotent; later calls of other methods return [ErrClosed].
 //
 // When ctx ends before all is stored, the rest is given up and counted in the Status;
-// the error says how many traces that are. After [Queued] delivery the next Open
-// declares them. After [Durable] delivery they are traces whose Record returned an
-// error already.
+// the error says how many traces that are. The number is saved in the store's states,
+// for which Close may take a second more, and the next Open declares it in a gap trace.
+// A ctx without a deadline is given one, AppendTimeout from now: a store that fails must
+// not keep the process from ending.
 func (t *Tracker) Close(ctx context.Context) error {
 	t.closing.Do(func() { t.closed = t.close(ctx) })
 	return t.closed
@@ -126,6 +127,11 @@ func (t *Tracker) Close(ctx context.Context) error {
 
 func (t *Tracker) close(ctx context.Context) error {
 	t.gate.close()
+	if _, ok := ctx.Deadline(); !ok {
+		bounded, cancel := context.WithTimeout(ctx, t.opts.AppendTimeout)
+		defer cancel()
+		ctx = bounded
+	}
 	var err error
 	select {
 	case <-t.gate.idle:
@@ -135,9 +141,13 @@ func (t *Tracker) close(ctx context.Context) error {
 	}
 	t.stop(errGivenUp)
 	<-t.stopped
-	left, _ := t.queue.size()
-	if lost := t.losses.pending() + int64(left); lost > 0 {
-		return errors.Join(err, fmt.Errorf("cts: tracker %q closed with %d traces not stored nor declared", t.opts.Name, lost))
+	if left, size := t.queue.size(); left > 0 {
+		t.losses.add(Gap{Count: int64(left), Exact: true, Bytes: int64(size), From: t.now(), To: t.now()}, reason(errGivenUp))
+		t.queue.release(left, size)
+	}
+	if lost := t.losses.undeclared(); lost.Count > 0 {
+		err = errors.Join(err, fmt.Errorf("cts: tracker %q closed with %d traces not stored nor declared", t.opts.Name, lost.Count))
+		return errors.Join(err, t.endInDebt(ctx, lost))
 	}
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ func TestRequestBody(t *testing.T) {
 		"JSON":        {"POST", "application/json; charset=utf-8", "", 1000, `{"name":"web","adminPass":"********"}`},
 		"JSON suffix": {"PATCH", "application/merge-patch+json", "", 1000, `{"name":"web","adminPass":"********"}`},
 		"exactly":     {"POST", "application/json", "", len(body), `{"name":"web","adminPass":"********"}`},
-		"cut":         {"POST", "application/json", "", 30, `{"name":"web","adminPass":"********`},
+		"cut":         {"POST", "application/json", "", 30, `{"name":"web","adminPass":"***`},
 		"text":        {"POST", "text/plain", "", 1000, ""},
 		"form":        {"POST", "application/x-www-form-urlencoded", "", 1000, ""},
 		"no type":     {"POST", "", "", 1000, ""},
@@ -51,6 +51,29 @@ func TestRequestBody(t *testing.T) {
 			cut := len(tr.Ext.Cut) == 1 && tr.Ext.Cut[0] == cts.Mark{Field: "request", Length: len(body)}
 			check(t, "marked as cut", cut, name == "cut")
 		})
+	}
+}
+
+// Wherever the limit falls, no part of a secret is left: it is taken out before the cut.
+func TestRequestBodyIsRedactedBeforeItIsCut(t *testing.T) {
+	const body = `{"n":"4111111111111111","h":"Bearer abcdefghijklmnop0123","adminPass":"hunter2hunter2"}`
+	for limit := 1; limit < len(body); limit++ {
+		f := newFixture(t, &ctshttp.Options{RequestBody: limit})
+		h := f.Inner(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				t.Error(err)
+			}
+		}))
+		r := httptest.NewRequest(http.MethodPost, "/x", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		serve(h, r)
+		list := f.all()
+		got := list[len(list)-1].Request
+		for _, part := range []string{"4111", "abcd", "hunt"} {
+			if strings.Contains(got, part) {
+				t.Fatalf("limit %d: %q", limit, got)
+			}
+		}
 	}
 }
 

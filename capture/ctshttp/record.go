@@ -170,9 +170,9 @@ func (rec *record) begin() error {
 		return nil
 	}
 	rec.beginning = true
-	draft, ctx := rec.trace, rec.ctx
+	draft, ctx := rec.trace.Clone(), rec.ctx // a clone: Annotate may go on meanwhile
 	rec.mu.Unlock()
-	attempt, err := rec.storeAttempt(ctx, &draft)
+	attempt, err := rec.storeAttempt(ctx, draft)
 	rec.mu.Lock()
 	rec.beginning, rec.attempt = false, attempt
 	late := rec.done

@@ -105,13 +105,14 @@ func demo(ctx context.Context, out io.Writer, dir string, requests int) (err err
 	}
 	c, err := check(ctx, store, bucket, boot)
 	verified := "ok"
-	if err == nil && (c.stored != requests || c.dumped != requests) {
-		err = fmt.Errorf("made %d requests, %d are stored, %d are dumped", requests, c.stored, c.dumped)
+	offered := tracker.Status().Offered
+	if err == nil && (offered != int64(requests) || c.stored != requests || c.dumped != requests) {
+		err = fmt.Errorf("made %d requests, %d were recorded, %d are stored, %d are dumped", requests, offered, c.stored, c.dumped)
 	}
 	if err != nil {
 		verified = "failed"
 	}
-	fmt.Fprintf(out, "\nrecorded=%d stored=%d dumped=%d files=%d own=%d verified=%s\n", tracker.Status().Offered, c.stored, c.dumped, c.files, c.own, verified)
+	fmt.Fprintf(out, "\nrecorded=%d stored=%d dumped=%d files=%d own=%d verified=%s\n", offered, c.stored, c.dumped, c.files, c.own, verified)
 	return err
 }
 
@@ -148,7 +149,7 @@ func serve(ctx context.Context, out io.Writer, tracker *cts.Tracker, dumper *cts
 	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
 		err = errors.Join(err, e)
 	}
-	return err
+	return errors.Join(err, audit.Flush(ctx))
 }
 
 // auditOptions say what the middleware can't know by itself: which services the

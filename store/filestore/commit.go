@@ -30,7 +30,7 @@ type committer struct {
 	next   cts.Position       // the position that the next trace of the group gets
 	size   int64              // bytes of the group's frames
 
-	timer   *time.Timer   // of SyncInterval
+	timer   *time.Timer   // of the next background sync
 	running bool          // the timer; it does while there is something to sync
 	stopped chan struct{} // closed when run has ended
 	err     error         // of the last sync
@@ -92,13 +92,22 @@ func (c *committer) tick() {
 	c.arm()
 }
 
-// arm starts the timer of SyncInterval if there is something to sync.
+// arm starts the timer if there is something to sync.
 func (c *committer) arm() {
-	if c.store.opts.Sync == SyncInterval && !c.running && c.log.Dirty() > 0 {
-		c.timer.Reset(c.store.opts.SyncInterval)
-		c.running = true
+	if c.store.opts.Sync == SyncCommit || c.running || c.log.Dirty() == 0 {
+		return
 	}
+	interval := c.store.opts.SyncInterval
+	if c.store.opts.Sync == SyncOS {
+		interval = lazySync
+	}
+	c.timer.Reset(interval)
+	c.running = true
 }
+
+// lazySync is how often a store at SyncOS syncs all the same: what is not synced is not
+// shown by After, and so neither dumped nor seen by readers without the lock.
+const lazySync = 30 * time.Second
 
 // sync makes everything durable that was acknowledged before, and shows it to
 // readers of the log.

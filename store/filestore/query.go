@@ -18,7 +18,7 @@ import (
 // trace that turns out to be damaged when it is read yields one in its place. The
 // caller may go on past both.
 //
-// In this form of the store a query reads every trace of its time range until it has
+// A query reads every trace of its time range until it has
 // its Limit; a condition that a field has a value, at the top level of the query,
 // lets it pass over the others without parsing them, and one on
 // [cts.FieldTraceID] lets a writer go to the trace at once.
@@ -157,7 +157,7 @@ func holdsAll(json []byte, needles [][][]byte) bool {
 
 // After yields every trace behind pos that is synced, see [cts.Log]. Lost positions
 // are yielded as a [*cts.CorruptionError] in their place, and the caller may go on.
-// It never yields [cts.ErrPositionGone]: this form of the store drops nothing.
+// It never yields [cts.ErrPositionGone]: this store drops nothing.
 func (s *Store) After(ctx context.Context, pos cts.Position) iter.Seq2[cts.Entry, error] {
 	return func(yield func(cts.Entry, error) bool) {
 		v, done, err := s.look(ctx)

@@ -187,8 +187,8 @@ func (r *recovery) sound(f *wal.File, end int64) bool {
 // quarantineBytes is the most that is copied to one file.
 const quarantineBytes = 16 << 20
 
-// quarantine copies the damaged bytes, which a later compaction of the log would
-// remove. They stay in the log too, so a copy that fails is reported and no more.
+// quarantine copies the damaged bytes to where they outlive the log file. They stay in
+// the log too, so a copy that fails is reported and no more.
 func (r *recovery) quarantine() {
 	for i := range r.found.Damaged {
 		for _, s := range r.lost[i] {

@@ -156,6 +156,11 @@ func (s *Store) SaveState(ctx context.Context, name string, data []byte, generat
 	if len(data) > cts.MaxStateBytes {
 		return 0, fmt.Errorf("filestore: %w: state %q has %d bytes, at most %d", cts.ErrTooLarge, name, len(data), cts.MaxStateBytes)
 	}
+	if s.opts.Sync != SyncCommit { // a state must not outlive the traces that it speaks of
+		if err := s.Sync(ctx); err != nil {
+			return 0, err
+		}
+	}
 	s.states.mu.Lock()
 	defer s.states.mu.Unlock()
 	if s.closed.Load() { // the lock may be given back already
