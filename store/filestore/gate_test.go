@@ -221,7 +221,7 @@ func TestSyncInterval(t *testing.T) {
 		mem := vfstest.NewMemFS()
 		s := open(t, mem, "/store", filestore.Options{Sync: filestore.SyncInterval, SyncInterval: 5 * time.Second})
 		mustAppend(t, s, numbered(1, 3)...)
-		time.Sleep(4 * time.Second) // of the bubble's clock
+		<-time.After(4 * time.Second) // of the bubble's clock
 		synctest.Wait()
 		if got, _ := ids(t, s, 0); len(got) != 0 {
 			t.Errorf("After yields %v before the sync", got)
@@ -230,7 +230,7 @@ func TestSyncInterval(t *testing.T) {
 			t.Errorf("Query yields %d traces, %v", len(got), err)
 		}
 		mustAppend(t, s, numbered(4, 4)...)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		synctest.Wait()
 		if got, _ := ids(t, s, 0); len(got) != 4 {
 			t.Errorf("After yields %v after the sync", got)
@@ -278,7 +278,7 @@ func TestLockWait(t *testing.T) {
 			}
 			opened <- err
 		}()
-		time.Sleep(20 * time.Second)
+		<-time.After(20 * time.Second)
 		mustAppend(t, first, numbered(2, 2)...)
 		mustClose(t, first)
 		if err := <-opened; err != nil {

@@ -16,6 +16,9 @@ func TestStore(t *testing.T) {
 	for _, level := range levels {
 		t.Run(level.String(), func(t *testing.T) {
 			t.Parallel()
+			if raceEnabled && level == filestore.SyncOS {
+				t.Skip("SyncInterval has the same goroutines: run without the race detector")
+			}
 			opts := filestore.Options{Sync: level, LogFileBytes: 16 << 10}
 			storetest.Run(t, func(t testing.TB) storetest.Harness {
 				return harness(t, vfstest.NewMemFS(), "/store", opts)
@@ -26,8 +29,8 @@ func TestStore(t *testing.T) {
 
 // TestStoreOnDisk runs the suite with the defaults on a real file system.
 func TestStoreOnDisk(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it syncs a real disk several thousand times")
+	if testing.Short() || raceEnabled {
+		t.Skip("it syncs a real disk several thousand times; no code that the other runs do not have")
 	}
 	storetest.Run(t, func(t testing.TB) storetest.Harness {
 		return harness(t, vfs.OS, t.TempDir(), filestore.Options{})
