@@ -36,6 +36,9 @@ var textRules = []textRule{
 }
 
 func TestProjectTextFiles(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine that reads files: run without the race detector")
+	}
 	files := projectFiles(t)
 	if !slices.Contains(files, "textfiles_test.go") {
 		t.Fatalf("%d files found, and this one is not among them", len(files))

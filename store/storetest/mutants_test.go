@@ -188,6 +188,9 @@ func TestDifferentialFindsMutants(t *testing.T) {
 type bare struct{ cts.Store }
 
 func TestAbilitiesAreOptional(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the cases are those of TestCleanStorePasses, fewer: run without the race detector")
+	}
 	skipped := 0
 	for _, c := range cases() {
 		r := rehearse(t, func(t testing.TB) {
