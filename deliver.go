@@ -270,6 +270,9 @@ func (f *flusher) persist(ctx context.Context, items []item) {
 		}
 		f.failed(len(items), err)
 		if cause := noHope(ctx, err); cause != nil {
+			if ctx.Err() != nil { // Close gave up: before room is made, that nobody takes it
+				f.queue.shut()
+			}
 			f.gaveUp = cause
 			f.giveUp(items, cause)
 			return
