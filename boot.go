@@ -179,14 +179,22 @@ func (t *Tracker) inspect(ctx context.Context, log Log, boots []boot) error {
 		boots[i].seen = boots[i].Started
 		from = min(from, boots[i].Low)
 	}
-	for e, err := range log.After(ctx, max(from, 1)-1) {
+	return t.inspectBehind(ctx, log, max(from, 1)-1, boots)
+}
+
+func (t *Tracker) inspectBehind(ctx context.Context, log Log, from Position, boots []boot) error {
+	for e, err := range log.After(ctx, from) {
 		var damage *CorruptionError
+		oldest, gone := goneAbove(from, err)
 		switch {
 		case errors.As(err, &damage):
 			t.recovery.Damaged++
 			continue
+		case gone:
+			// Retention dropped what no tracker had looked after.
+			t.recovery.Damaged++
+			return t.inspectBehind(ctx, log, oldest-1, boots)
 		case errors.Is(err, ErrPositionGone):
-			// Retention was told to drop what no tracker had looked after.
 			t.recovery.Damaged++
 			return nil
 		case err != nil:
@@ -196,6 +204,7 @@ func (t *Tracker) inspect(ctx context.Context, log Log, boots []boot) error {
 			if err := boots[i].observe(e); err != nil {
 				return err
 			}
+			from = e.Position
 		}
 	}
 	return nil

@@ -115,6 +115,7 @@ const (
 	OpGreater                // …
 	OpGreaterEqual           // …
 	OpPresent                // the field is not empty
+	OpWord                   // the field contains one of Values as a word
 )
 
 // Condition is one test of a trace, or several combined. Build it with the
@@ -123,7 +124,7 @@ const (
 type Condition struct {
 	Op         Op
 	Field      Field          // what is tested
-	Values     []string       // operands of OpIn, OpPrefix, OpContains
+	Values     []string       // operands of OpIn, OpPrefix, OpContains, OpWord
 	Fold       bool           // ignore case
 	Networks   []netip.Prefix // operands of OpWithin
 	Number     int64          // operand of the numeric comparisons
@@ -146,6 +147,15 @@ func Prefix(f Field, value string) Condition {
 // Contains accepts traces whose field contains the value.
 func Contains(f Field, value string) Condition {
 	return Condition{Op: OpContains, Field: f, Values: []string{value}}
+}
+
+// Word accepts traces whose field contains the word. Words are the longest runs of
+// ASCII letters, ASCII digits and bytes from 0x80 on, so that letters of every
+// alphabet make words and everything else parts them: "adminPass" is a word of
+// {"adminPass":1}, "admin" is none. The operand must be one word. A store can look
+// words up where it has to read for [Contains].
+func Word(f Field, word string) Condition {
+	return Condition{Op: OpWord, Field: f, Values: []string{word}}
 }
 
 // Within accepts traces whose field is an address in one of the networks. IPv4
@@ -263,9 +273,44 @@ func (c Condition) matchValue(v string) bool {
 			if strings.Contains(v, want) {
 				return true
 			}
+		case OpWord:
+			if containsWord(v, want) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// wordByte reports whether c is part of words. Lower case of what is, is too, so that
+// words are the same before and after folding.
+func wordByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= 0x80
+}
+
+// isWord reports whether s is one word.
+func isWord(s string) bool {
+	for i := range len(s) {
+		if !wordByte(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// containsWord reports whether the word is one of the words of s.
+func containsWord(s, word string) bool {
+	for from := 0; ; {
+		i := strings.Index(s[from:], word)
+		if i < 0 || word == "" {
+			return false
+		}
+		begin, end := from+i, from+i+len(word)
+		if (begin == 0 || !wordByte(s[begin-1])) && (end == len(s) || !wordByte(s[end])) {
+			return true
+		}
+		from = end // a word that begins before end would be part of this run
+	}
 }
 
 func (c Condition) within(v string) bool {
@@ -319,7 +364,7 @@ func (c Condition) validate(depth int) error {
 		return fmt.Errorf("%w: conditions are nested deeper than %d", ErrBadQuery, maxConditionDepth)
 	}
 	switch {
-	case c.Op > OpPresent:
+	case c.Op > OpWord:
 		return fmt.Errorf("%w: operation %d does not exist", ErrBadQuery, c.Op)
 	case c.Op == OpNot && len(c.Conditions) != 1:
 		return fmt.Errorf("%w: Not takes one condition, found %d", ErrBadQuery, len(c.Conditions))
@@ -329,6 +374,11 @@ func (c Condition) validate(depth int) error {
 		return fmt.Errorf("%w: field %s is not a number", ErrBadQuery, c.Field)
 	case c.Op == OpWithin && c.Field != FieldSourceIP:
 		return fmt.Errorf("%w: field %s is not an address", ErrBadQuery, c.Field)
+	}
+	for _, v := range c.Values {
+		if c.Op == OpWord && !isWord(v) {
+			return fmt.Errorf("%w: field %s: the operand of Word is not one word of letters and digits", ErrBadQuery, c.Field)
+		}
 	}
 	for _, n := range c.Networks {
 		if !n.IsValid() {

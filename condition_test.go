@@ -303,9 +303,14 @@ func TestBadConditions(t *testing.T) {
 		{cts.GreaterEqual(cts.Label("n"), 1), "not a number"},
 		{cts.Within(cts.FieldUser, netip.MustParsePrefix("10.0.0.0/8")), "not an address"},
 		{cts.Within(cts.FieldSourceIP, netip.Prefix{}), "invalid network"},
+		{cts.Word(cts.FieldMessage, ""), "not one word"},
+		{cts.Word(cts.FieldMessage, "two words"), "not one word"},
+		{cts.Word(cts.FieldMessage, "quota_"), "not one word"},
+		{cts.Word(cts.FieldMessage, "a-b").IgnoreCase(), "not one word"},
+		{cts.Condition{Op: cts.OpWord, Field: cts.FieldMessage, Values: []string{"good", "b d"}}, "not one word"},
 		{cts.Condition{Op: cts.OpNot}, "Not takes one"},
 		{cts.Condition{Op: cts.OpNot, Conditions: make([]cts.Condition, 2)}, "Not takes one"},
-		{cts.Condition{Op: cts.OpPresent + 1, Field: cts.FieldCode}, "does not exist"},
+		{cts.Condition{Op: cts.OpWord + 1, Field: cts.FieldCode}, "does not exist"},
 		{deep, "nested deeper"},
 	} {
 		err := cts.Query{Condition: c.condition}.Validate()

@@ -134,6 +134,14 @@ func (d *damages) add(err error) bool {
 	return true
 }
 
+// merge takes what another has collected.
+func (d *damages) merge(other *damages) {
+	for _, err := range other.errs {
+		d.add(err)
+	}
+	d.more += other.more
+}
+
 func (d *damages) err() error {
 	if d.more > 0 {
 		d.errs = append(d.errs, fmt.Errorf("%w: %d damaged places more", ErrCorrupt, d.more))

@@ -163,7 +163,7 @@ func TestEntryCursorOfNoQuery(t *testing.T) {
 
 // randomCondition makes conditions of few parts, so that near misses are many.
 func randomCondition(r *rand.Rand, depth int) Condition {
-	c := Condition{Op: Op(r.IntN(int(OpPresent) + 1)), Fold: r.IntN(4) == 0, Number: int64(r.IntN(3) - 1)}
+	c := Condition{Op: Op(r.IntN(int(OpWord) + 1)), Fold: r.IntN(4) == 0, Number: int64(r.IntN(3) - 1)}
 	c.Field = []Field{"", "a", "ab", "b"}[r.IntN(4)]
 	for range r.IntN(3) {
 		c.Values = append(c.Values, []string{"", "a", "b", "ab", "a\x00", "\x01a"}[r.IntN(6)])

@@ -78,6 +78,26 @@
 // [ReadPage] returns pages; a page's cursor resumes exactly behind it, whatever was
 // appended since.
 //
+// # Counting
+//
+// [Aggregate] counts what a query accepts: all together, in groups by one or two
+// fields, the largest first, and over time. Each group says when its first and last
+// trace was:
+//
+//	busiest, err := cts.Aggregate(ctx, store, q, cts.Aggregation{By: []cts.Field{cts.FieldUser}, Top: 10})
+//	hourly, err := cts.Aggregate(ctx, store, q, cts.Aggregation{By: []cts.Field{cts.FieldOutcome}, Every: time.Hour})
+//	n, err := cts.Count(ctx, store, q)
+//
+// The number of groups is the number of different values. A store that has a shorter
+// way than reading is asked to take it.
+//
+// # Following and forgetting
+//
+// [Follow] yields the log and waits for more. [Tracker.Retain] drops the oldest
+// traces by age and size, as far as registered consumers have passed them; the
+// [Dumper] is one. What is dropped by force is declared in a gap trace, and whoever
+// reads on meets a [PositionGoneError] that says where the log begins now.
+//
 // # Dumping
 //
 // A [Dumper] puts trace files into a bucket, in the layout of CTS, each trace once:

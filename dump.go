@@ -74,6 +74,7 @@ type DumperEvents struct {
 	FileDumped func(FileInfo)         // a trace file is verified in the bucket; again when its cycle is repeated
 	Failed     func(error)            // a cycle failed; it is tried again
 	Damaged    func(*CorruptionError) // traces could not be read and will be in no file; once for each place
+	Lost       func(Loss)             // retention took traces that were not dumped; the Dumper goes on behind them
 }
 
 // FileInfo describes a trace file in the bucket.
@@ -98,6 +99,16 @@ type FileInfo struct {
 // content alone and an existing object is never overwritten; and the checkpoint
 // moves when every file of the cycle was read back and found equal.
 //
+// In a store with the ability [Consumers] the Dumper is a consumer, named as its
+// state is, from its first cycle on: its position follows each checkpoint, and
+// retention keeps what is not in the bucket. What retention takes all the same, told
+// by force or before the Dumper was there, is passed over: the Dumper goes on from
+// the oldest retained trace and reports the positions in between, to
+// [DumperEvents].Lost and in [DumperStatus].Lost; again if it is killed before its
+// next checkpoint. Traces of an interrupted cycle that are lost so may be in files
+// that the cycle had put before; the rest of the cycle is planned anew. Whoever
+// gives up a Dumper for good removes the consumer, or nothing is dropped any more.
+//
 // Call [Dumper.Run] in a goroutine of its own, or [Dumper.Flush] when it suits. Its
 // methods are safe for concurrent use.
 type Dumper struct {
@@ -107,9 +118,14 @@ type Dumper struct {
 
 	turn     chan struct{} // has room for one: who dumps; guards the following
 	state    dumpState
-	begun    bool                  // state was loaded
-	next     *window               // traces that wait for the cut of the next cycle
-	reported map[damagedPlace]bool // damage that was counted
+	begun    bool    // state was loaded
+	next     *window // traces that wait for the cut of the next cycle
+	reported places  // damage that was counted
+
+	lostTo    Position  // up to where losses were counted
+	consumers Consumers // nil if the source keeps none
+	held      bool      // the source knows heldAt
+	heldAt    Position
 
 	mu     sync.Mutex
 	status DumperStatus
@@ -117,7 +133,7 @@ type Dumper struct {
 
 // DumperStatus is the state of a Dumper at one moment.
 type DumperStatus struct {
-	Position    Position  // everything up to it is verified in the bucket
+	Position    Position  // everything up to it is verified in the bucket, but for what is counted as Damaged and Lost
 	Waiting     int       // traces read that wait for the next cycle
 	Oldest      time.Time // when the oldest of them was recorded; zero if none waits
 	Files       int64     // trace files dumped by this Dumper
@@ -125,6 +141,7 @@ type DumperStatus struct {
 	Bytes       int64     // of their content, uncompressed
 	Stored      int64     // of the objects
 	Damaged     int64     // damaged places in the store that were passed over
+	Lost        int64     // positions that retention took before they were dumped
 	LastDump    time.Time // when a cycle was completed last
 	LastError   error     // why the last cycle failed; nil when it did not
 	LastErrorAt time.Time // when it failed
@@ -156,7 +173,9 @@ func NewDumper(source DumpSource, bucket obs.Client, opts *DumperOptions) (*Dump
 	if err := errors.Join(missing, o.setDefaults()); err != nil {
 		return nil, err
 	}
-	return &Dumper{opts: o, source: source, bucket: bucket, turn: make(chan struct{}, 1), reported: map[damagedPlace]bool{}}, nil
+	d := &Dumper{opts: o, source: source, bucket: bucket, turn: make(chan struct{}, 1), reported: places{}}
+	d.consumers, _ = ability[Consumers](source)
+	return d, nil
 }
 
 // setDefaults fills in the defaults and returns all faults together.
@@ -214,8 +233,9 @@ const longestPause = time.Minute
 // Run dumps until ctx ends, and then returns nil. What is waiting then stays in the
 // store for the next Run; call [Dumper.Flush] to have it dumped. A cycle that fails
 // is tried again, after pauses that grow to a minute: the store is the queue. Only
-// what no retry mends ends Run: [ErrForeignCheckpoint], [ErrPositionGone],
-// [ErrStateConflict], [ErrVersion], [ErrClosed].
+// what no retry mends ends Run: [ErrForeignCheckpoint], [ErrStateConflict],
+// [ErrVersion], [ErrClosed], and [ErrPositionGone] if it is no [*PositionGoneError]
+// that says where to go on.
 func (d *Dumper) Run(ctx context.Context) error {
 	pause := d.opts.PollInterval
 	for {

@@ -101,23 +101,15 @@ func (d *Dumper) resume(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := d.hold(ctx); err != nil {
+		return err
+	}
 	if d.state.Plan == nil {
 		return nil
 	}
 	w := newWindow(d.state.Position, d.state.Plan.Flat)
-	for e, err := range d.source.After(ctx, w.to) {
-		if err != nil {
-			if d.damaged(err) {
-				continue
-			}
-			return fmt.Errorf("cts: reading an interrupted cycle again: %w", err)
-		}
-		if e.Position > d.state.Plan.To {
-			break
-		}
-		if err := w.take(e); err != nil {
-			d.damaged(err)
-		}
+	if err := d.readAgain(ctx, w); err != nil {
+		return err
 	}
 	d.next = nil
 	failures, err := d.revise(ctx, w)
@@ -202,6 +194,9 @@ func (d *Dumper) collect(ctx context.Context) (due, more bool, err error) {
 	}
 	w := d.next
 	for e, err := range d.source.After(ctx, w.to) {
+		if oldest, gone := goneAbove(w.to, err); gone {
+			return false, true, d.skip(ctx, oldest)
+		}
 		if err != nil {
 			if d.damaged(err) {
 				continue
@@ -221,16 +216,6 @@ func (d *Dumper) collect(ctx context.Context) (due, more bool, err error) {
 	return w.traces > 0 && w.oldest <= old, false, nil
 }
 
-// damagedPlace is what tells one damaged place from another.
-type damagedPlace struct {
-	file        string
-	offset      int64
-	first, last Position
-}
-
-// maxReported bounds the damaged places that are remembered.
-const maxReported = 4096
-
 // damaged takes note of damage in the store, which the iterator goes on past. It is
 // met again whenever the traces before it are read again, or none comes behind it.
 func (d *Dumper) damaged(err error) bool {
@@ -238,14 +223,9 @@ func (d *Dumper) damaged(err error) bool {
 	if !errors.As(err, &damage) {
 		return false
 	}
-	at := damagedPlace{damage.File, damage.Offset, damage.First, damage.Last}
-	if d.reported[at] {
+	if !d.reported.add(damage) {
 		return true
 	}
-	if len(d.reported) == maxReported {
-		clear(d.reported)
-	}
-	d.reported[at] = true
 	d.mu.Lock()
 	d.status.Damaged++
 	d.mu.Unlock()
@@ -354,7 +334,7 @@ func (d *Dumper) deliver(ctx context.Context, w *window, failures []error) error
 		return err
 	}
 	d.count(dumped)
-	return nil
+	return d.hold(ctx)
 }
 
 // count adds the files of a completed cycle to the status.

@@ -13,8 +13,9 @@ var (
 	// *ParseError, which say where.
 	ErrInvalidTrace = errors.New("cts: invalid trace")
 
-	// ErrTooLarge: one trace is over MaxTraceBytes or one batch over
-	// MaxBatchBytes. Lower the Limits, or send smaller batches.
+	// ErrTooLarge: one trace is over MaxTraceBytes, one batch over MaxBatchBytes,
+	// or one aggregation over MaxGroups. Lower the Limits, send smaller batches, or
+	// ask a narrower question.
 	ErrTooLarge = errors.New("cts: too large")
 
 	// ErrIDConflict: the id is taken by another trace. Nothing of the batch was
@@ -57,7 +58,8 @@ var (
 	ErrBadCursor = errors.New("cts: bad cursor")
 
 	// ErrPositionGone: traces right after the position asked for were dropped
-	// by retention.
+	// by retention. The error is a *PositionGoneError, which says where the log
+	// begins now.
 	ErrPositionGone = errors.New("cts: position is below the oldest retained trace")
 
 	// ErrCorrupt: stored bytes are damaged; the error is a *CorruptionError.

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/cloudtraceservice/cts"
 	"github.com/cloudtraceservice/cts/capture/ctshttp"
@@ -82,8 +83,20 @@ func Example() {
 		}
 		fmt.Println(e.Trace.Name, e.Trace.ResourceType, e.Trace.Code, e.Trace.Ext.Outcome)
 	}
+	groups, err := cts.Aggregate(ctx, reader,
+		cts.Query{}.Between(time.Now().Add(-24*time.Hour), time.Time{}),
+		cts.Aggregation{By: []cts.Field{cts.FieldServiceType, cts.FieldOutcome}, Top: 10})
+	if err != nil {
+		fmt.Println(err)
+	}
+	for _, g := range groups {
+		fmt.Println(g.Values, g.Count) // and g.First, g.Last
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		fmt.Println(err)
 	}
-	// Output: deleteOrder order 204 success
+	// Output:
+	// deleteOrder order 204 success
+	// [CTS success] 2
+	// [SHOP success] 1
 }

@@ -31,7 +31,7 @@ func (l *list) Query(ctx context.Context, q cts.Query) iter.Seq2[cts.Entry, erro
 			yield(cts.Entry{}, err)
 			return
 		}
-		n := 0
+		n, skip := 0, q.Skip
 		for _, pos := range l.order(q.Order) {
 			if ctx.Err() != nil {
 				yield(cts.Entry{}, ctx.Err())
@@ -45,6 +45,10 @@ func (l *list) Query(ctx context.Context, q cts.Query) iter.Seq2[cts.Entry, erro
 				if !yield(cts.Entry{}, err) {
 					return
 				}
+				continue
+			}
+			if skip > 0 {
+				skip--
 				continue
 			}
 			if q.Heads {

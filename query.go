@@ -36,6 +36,7 @@ type Query struct {
 	ByRecordTime bool      // the range is on record_time, not on time
 	Order        Order     // by (time, position)
 	Limit        int       // most traces to yield; 0 is no limit
+	Skip         int       // traces to pass over before the first that is yielded, see [Query.Skipped]
 	Heads        bool      // leave out request, response and message
 	Attempts     bool      // accept attempts too
 	Cursor       string    // where to go on, from [Entry.Cursor]
@@ -90,6 +91,12 @@ func (q Query) NewestFirst() Query { q.Order = Newest; return q }
 // Limited returns q with a limit on the traces it yields.
 func (q Query) Limited(n int) Query { q.Limit = n; return q }
 
+// Skipped returns q passing over the first n traces that it would yield, which do not
+// count towards the limit. It holds where a run begins, behind the cursor if there is
+// one: Resume takes it back, and of pages only the first is skipped into. Skipping
+// costs a store what yielding costs, or little less; who turns pages uses cursors.
+func (q Query) Skipped(n int) Query { q.Skip = n; return q }
+
 // HeadsOnly returns q without the request, response and message of the traces,
 // which is what lists need and costs a store far less.
 func (q Query) HeadsOnly() Query { q.Heads = true; return q }
@@ -98,12 +105,13 @@ func (q Query) HeadsOnly() Query { q.Heads = true; return q }
 // condition on [FieldPhase] has the same effect.
 func (q Query) WithAttempts() Query { q.Attempts = true; return q }
 
-// Resume returns q going on behind the trace whose [Entry.Cursor] is given. All
-// runs together yield what one run would have when the first began, less what
-// retention dropped since. The cursor of another query or store is [ErrBadCursor].
-func (q Query) Resume(cursor string) Query { q.Cursor = cursor; return q }
+// Resume returns q going on behind the trace whose [Entry.Cursor] is given, without
+// Skip. All runs together yield what one run would have when the first began, less
+// what retention dropped since. The cursor of another query or store is
+// [ErrBadCursor].
+func (q Query) Resume(cursor string) Query { q.Cursor, q.Skip = cursor, 0; return q }
 
-// Match reports whether q accepts t. It ignores order, limit, heads and cursor.
+// Match reports whether q accepts t. It ignores order, limit, skip, heads and cursor.
 // Every store yields exactly the traces for which it is true.
 func (q Query) Match(t *Trace) bool {
 	at := t.Time
@@ -124,6 +132,8 @@ func (q Query) Validate() error {
 	switch {
 	case q.Limit < 0:
 		return fmt.Errorf("%w: limit %d is negative", ErrBadQuery, q.Limit)
+	case q.Skip < 0:
+		return fmt.Errorf("%w: skip %d is negative", ErrBadQuery, q.Skip)
 	case q.From != 0 && q.To != 0 && q.From > q.To:
 		return fmt.Errorf("%w: the time range ends at %d before it begins at %d", ErrBadQuery, q.To, q.From)
 	case q.Order > Oldest:
@@ -135,8 +145,8 @@ func (q Query) Validate() error {
 // head removes from t what [Query.HeadsOnly] leaves out.
 func (t *Trace) head() { t.Request, t.Response, t.Message = "", "", "" }
 
-// appendIdentity appends what a cursor depends on: everything but limit, heads and
-// the cursor itself.
+// appendIdentity appends what a cursor depends on: everything but limit, skip, heads
+// and the cursor itself.
 func (q Query) appendIdentity(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(q.From))
 	b = binary.BigEndian.AppendUint64(b, uint64(q.To))
@@ -158,8 +168,8 @@ type Page struct {
 }
 
 // ReadPage returns up to q.Limit traces, 100 if that is 0, and the cursor of the
-// page that follows. Damage does not end the page; it is returned beside it,
-// joined.
+// page that follows. Skip holds for the first page alone: beside a cursor it is
+// ignored. Damage does not end the page; it is returned beside it, joined.
 func ReadPage(ctx context.Context, r Reader, q Query) (Page, error) {
 	if err := q.Validate(); err != nil {
 		return Page{}, err
@@ -167,6 +177,9 @@ func ReadPage(ctx context.Context, r Reader, q Query) (Page, error) {
 	size := min(q.Limit, math.MaxInt-1)
 	if size == 0 {
 		size = 100
+	}
+	if q.Cursor != "" {
+		q.Skip = 0
 	}
 	var page Page
 	var damage damages
@@ -233,7 +246,7 @@ func OpenAttempts(ctx context.Context, r Reader, q Query) iter.Seq2[Entry, error
 			Where(In(FieldPhase, string(PhaseAttempt), string(PhaseOutcome)))
 		// Newest first, an outcome comes before its attempt: it is never earlier, and behind it in the same millisecond.
 		ended := map[string]bool{}
-		n := 0
+		n, skip := 0, q.Skip
 		for e, err := range r.Query(ctx, both) {
 			switch {
 			case err != nil:
@@ -244,7 +257,10 @@ func OpenAttempts(ctx context.Context, r Reader, q Query) iter.Seq2[Entry, error
 				ended[e.Trace.Ext.AttemptID] = true
 			case ended[e.Trace.ID]:
 				delete(ended, e.Trace.ID)
-			case wanted.Match(e.Trace):
+			case !wanted.Match(e.Trace):
+			case skip > 0:
+				skip--
+			default:
 				if q.Heads && bodies {
 					e = e.withoutBodies()
 				}

@@ -119,8 +119,8 @@ type Reader interface {
 // After yields every trace behind pos once, in order of position, up to what is
 // synced when it is called, whatever the sync level of the store: a position that
 // After has shown is never given to another trace. Positions that were visible
-// have no lower one appearing later. A pos below the oldest retained trace yields
-// [ErrPositionGone]; a pos behind the last trace yields nothing. Damage is yielded
+// have no lower one appearing later. If traces right behind pos were dropped by
+// retention, it yields a [*PositionGoneError] and nothing else; a pos behind the last trace yields nothing. Damage is yielded
 // as a [*CorruptionError] that names the lost positions, and the caller may go on.
 //
 // A store that can't promise this order does not implement Log.

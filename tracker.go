@@ -23,6 +23,7 @@ type Tracker struct {
 	gate     gate
 	queue    *queue
 	losses   losses
+	dropped  dropped
 	stats    stats
 	work     sync.Pool // of *work
 
@@ -150,6 +151,11 @@ func (t *Tracker) close(ctx context.Context) error {
 		return errors.Join(err, t.endInDebt(ctx, lost))
 	}
 	if err != nil {
+		return err
+	}
+	t.dropped.mu.Lock()
+	defer t.dropped.mu.Unlock()
+	if err := t.declareDropped(ctx); err != nil {
 		return err
 	}
 	return t.end(ctx)

@@ -35,6 +35,9 @@ func (s *Store) Append(ctx context.Context, batch []cts.Entry) (cts.Appended, er
 			return cts.Appended{}, err
 		}
 	}
+	if done.Existing < len(batch) {
+		s.wake()
+	}
 	return done, nil
 }
 
@@ -87,7 +90,7 @@ func (s *Store) encode(t *cts.Trace) []byte {
 func (s *Store) add(in incoming, index int, done *cts.Appended) error {
 	pos, existing := s.find(in)
 	if existing {
-		if same, err := sameTrace(s.records[pos-1].json, in.json); err != nil {
+		if same, err := sameTrace(s.view().at(cts.Position(pos)).json, in.json); err != nil {
 			return err
 		} else if !same {
 			return &cts.ConflictError{Index: index, ID: in.text()}
@@ -99,7 +102,7 @@ func (s *Store) add(in incoming, index int, done *cts.Appended) error {
 		}
 		s.bytes += int64(len(in.json))
 		s.records = append(s.records, record{time: in.time, recordTime: in.recordTime, json: s.arena.copy(in.json)})
-		pos = uint64(len(s.records))
+		pos = uint64(s.view().last())
 		s.enter(in, pos)
 	}
 	if at := cts.Position(pos); done.First == 0 {

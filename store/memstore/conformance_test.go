@@ -12,6 +12,9 @@ var (
 	_ cts.Store      = (*memstore.Store)(nil)
 	_ cts.StateStore = (*memstore.Store)(nil)
 	_ cts.Verifier   = (*memstore.Store)(nil)
+	_ cts.Follower   = (*memstore.Store)(nil)
+	_ cts.Consumers  = (*memstore.Store)(nil)
+	_ cts.Retainer   = (*memstore.Store)(nil)
 )
 
 func TestConformance(t *testing.T) {

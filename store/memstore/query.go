@@ -15,110 +15,114 @@ import (
 // the traces that it passes over.
 func (s *Store) Query(ctx context.Context, q cts.Query) iter.Seq2[cts.Entry, error] {
 	return func(yield func(cts.Entry, error) bool) {
-		records, order, err := s.ordered(ctx)
+		v, order, err := s.ordered(ctx)
 		if err != nil {
 			yield(cts.Entry{}, err)
 			return
 		}
-		scan, err := q.Scan(s.id, cts.Position(len(records)))
+		scan, err := q.Scan(s.id, v.last())
 		if err != nil {
 			yield(cts.Entry{}, err)
 			return
 		}
-		candidates := slices.All(within(records, order, q, scan))
+		r := run{q: q, scan: scan}
+		candidates := slices.All(v.within(order, q, scan))
 		if q.Order == cts.Newest {
-			candidates = slices.Backward(within(records, order, q, scan))
+			candidates = slices.Backward(v.within(order, q, scan))
 		}
-		var buf []byte
-		left := q.Limit
-		for _, i := range candidates {
+		left, skip := q.Limit, q.Skip
+		for _, pos := range candidates {
 			if err := ctx.Err(); err != nil {
 				yield(cts.Entry{}, err)
 				return
 			}
-			r := records[i]
-			if !scan.Includes(r.time, position(i)) || q.ByRecordTime && !inRange(q, r.recordTime) {
+			e, ok, err := r.entry(pos, v.at(pos))
+			if !ok && err == nil {
 				continue
 			}
-			t, err := cts.ParseTrace(r.json)
-			if err != nil {
-				if !yield(cts.Entry{}, damaged(i, errUnreadable)) {
+			if skip > 0 && err == nil {
+				skip--
+				continue
+			}
+			if !yield(e, err) {
+				return
+			}
+			if err == nil {
+				if left--; left == 0 {
 					return
 				}
-				continue
-			}
-			if !q.Match(t) {
-				continue
-			}
-			if buf = append(buf[:0], r.json...); q.Heads {
-				t.Request, t.Response, t.Message = "", "", ""
-				buf = t.AppendJSON(buf[:0])
-			}
-			if !yield(scan.Entry(position(i), t, buf), nil) {
-				return
-			}
-			if left--; left == 0 {
-				return
 			}
 		}
 	}
 }
 
-// After yields every trace behind pos, see [cts.Log]. It holds no lock while it
-// yields.
-func (s *Store) After(ctx context.Context, pos cts.Position) iter.Seq2[cts.Entry, error] {
-	return func(yield func(cts.Entry, error) bool) {
-		records, err := s.snapshot(ctx)
-		if err != nil {
-			yield(cts.Entry{}, err)
-			return
-		}
-		var buf []byte
-		for i := min(uint64(pos), uint64(len(records))); i < uint64(len(records)); i++ {
-			if err := ctx.Err(); err != nil {
-				yield(cts.Entry{}, err)
-				return
-			}
-			buf = append(buf[:0], records[i].json...)
-			if !yield(cts.Entry{Position: position(int(i)), JSON: buf}, nil) {
-				return
-			}
-		}
-	}
+// run is one run of a query.
+type run struct {
+	q    cts.Query
+	scan *cts.Scan
+	buf  []byte
 }
 
-// ordered returns all traces stored now and their indices by (time, position).
+// entry returns what the run yields for a trace, if it yields it.
+func (r *run) entry(pos cts.Position, rec record) (e cts.Entry, ok bool, err error) {
+	if !r.scan.Includes(rec.time, pos) || r.q.ByRecordTime && !inRange(r.q, rec.recordTime) {
+		return e, false, nil
+	}
+	t, err := cts.ParseTrace(rec.json)
+	if err != nil {
+		return e, false, damaged(pos, errUnreadable) // the cause may quote the record
+	}
+	if !r.q.Match(t) {
+		return e, false, nil
+	}
+	if r.buf = append(r.buf[:0], rec.json...); r.q.Heads {
+		t.Request, t.Response, t.Message = "", "", ""
+		r.buf = t.AppendJSON(r.buf[:0])
+	}
+	return r.scan.Entry(pos, t, r.buf), true, nil
+}
+
+// ordered returns all traces stored now and their positions by (time, position).
 // Neither slice changes any more. Only traces that no query saw before are sorted.
-func (s *Store) ordered(ctx context.Context) ([]record, []int, error) {
+func (s *Store) ordered(ctx context.Context) (view, []cts.Position, error) {
 	s.orderMu.Lock()
 	defer s.orderMu.Unlock()
-	records, err := s.snapshot(ctx)
+	v, err := s.snapshot(ctx)
 	if err != nil {
-		return nil, nil, err
+		return view{}, nil, err
 	}
-	fresh := make([]int, 0, len(records)-len(s.order))
-	for i := len(s.order); i < len(records); i++ {
-		fresh = append(fresh, i)
+	if v.dropped > s.orderedAbove {
+		kept := make([]cts.Position, 0, len(v.records))
+		for _, pos := range s.order {
+			if pos > v.dropped {
+				kept = append(kept, pos)
+			}
+		}
+		s.order, s.orderedAbove = kept, v.dropped
 	}
-	slices.SortFunc(fresh, func(a, b int) int {
-		return cmp.Or(cmp.Compare(records[a].time, records[b].time), cmp.Compare(a, b))
+	fresh := make([]cts.Position, 0, len(v.records)-len(s.order))
+	for pos := v.dropped + cts.Position(len(s.order)) + 1; pos <= v.last(); pos++ {
+		fresh = append(fresh, pos)
+	}
+	slices.SortFunc(fresh, func(a, b cts.Position) int {
+		return cmp.Or(cmp.Compare(v.at(a).time, v.at(b).time), cmp.Compare(a, b))
 	})
-	s.order = merge(records, s.order, fresh)
-	return records, s.order, nil
+	s.order = v.merge(s.order, fresh)
+	return v, s.order, nil
 }
 
-// merge joins two sorted lists of indices, all of old being lower than all of
+// merge joins two sorted lists of positions, all of old being lower than all of
 // fresh. It leaves the elements of old as they are, since queries read them.
-func merge(records []record, old, fresh []int) []int {
+func (v view) merge(old, fresh []cts.Position) []cts.Position {
 	if len(fresh) == 0 {
 		return old
 	}
-	if len(old) == 0 || records[old[len(old)-1]].time <= records[fresh[0]].time {
+	if len(old) == 0 || v.at(old[len(old)-1]).time <= v.at(fresh[0]).time {
 		return append(old, fresh...)
 	}
-	merged := make([]int, 0, len(old)+len(fresh))
+	merged := make([]cts.Position, 0, len(old)+len(fresh))
 	for len(old) > 0 && len(fresh) > 0 {
-		if records[old[0]].time <= records[fresh[0]].time {
+		if v.at(old[0]).time <= v.at(fresh[0]).time {
 			merged, old = append(merged, old[0]), old[1:]
 		} else {
 			merged, fresh = append(merged, fresh[0]), fresh[1:]
@@ -129,7 +133,7 @@ func merge(records []record, old, fresh []int) []int {
 
 // within narrows the order to the times that a run can yield. It goes by time
 // alone: [cts.Scan.Includes] decides among traces of the cursor's millisecond.
-func within(records []record, order []int, q cts.Query, scan *cts.Scan) []int {
+func (v view) within(order []cts.Position, q cts.Query, scan *cts.Scan) []cts.Position {
 	from, to := q.From, q.To
 	if q.ByRecordTime {
 		from, to = 0, 0
@@ -142,7 +146,7 @@ func within(records []record, order []int, q cts.Query, scan *cts.Scan) []int {
 		}
 	}
 	first := func(time int64) int {
-		return sort.Search(len(order), func(i int) bool { return records[order[i]].time >= time })
+		return sort.Search(len(order), func(i int) bool { return v.at(order[i]).time >= time })
 	}
 	low, high := first(from), len(order)
 	if to != 0 {

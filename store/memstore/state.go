@@ -54,6 +54,7 @@ func (s *Store) SaveState(ctx context.Context, name string, data []byte, generat
 		return 0, fmt.Errorf("%w: at most %d bytes", cts.ErrStoreFull, s.maxBytes)
 	}
 	s.bytes += growth
+	s.stateBytes += growth
 	s.states[name] = state{data: append([]byte{}, data...), generation: generation + 1}
 	return generation + 1, nil
 }

@@ -26,8 +26,9 @@ type Options struct {
 
 const defaultMaxBytes = 256 << 20
 
-// Store is a [cts.Store], [cts.StateStore] and [cts.Verifier] in memory. Its
-// positions are dense: 1, 2, 3 and so on. What Append returned is as durable as it
+// Store is a [cts.Store], [cts.StateStore], [cts.Verifier], [cts.Follower],
+// [cts.Consumers] and [cts.Retainer] in memory. Its positions are dense: 1, 2, 3 and
+// so on. What Append returned is as durable as it
 // can be here, so After yields it.
 type Store struct {
 	id       string
@@ -35,15 +36,21 @@ type Store struct {
 
 	mu      sync.Mutex // guards the fields below
 	closed  bool
-	bytes   int64     // JSON and states held
-	records []record  // index + 1 is the position; elements never change, so a copy of the slice header is a snapshot
-	ids     idmap.Map // id to position
-	arena   arena     // holds the JSON of the records
-	scratch []byte    // room to encode a trace that came without its JSON
-	states  map[string]state
+	bytes   int64        // JSON and states held
+	dropped cts.Position // the last position that retention dropped
+	records []record     // those behind it; elements never change, so a copy of the slice header is a snapshot
+	ids     idmap.Map    // id to position
+	arena   arena        // holds the JSON of the records
+	scratch []byte       // room to encode a trace that came without its JSON
 
-	orderMu sync.Mutex // guards order; locked before mu
-	order   []int      // indices of records by (time, position), as far as queries needed them
+	states     map[string]state
+	stateBytes int64 // of bytes, those of states
+	consumers  map[string]cts.Position
+	grown      chan struct{} // closed when there is more to follow; nil if nobody waits
+
+	orderMu      sync.Mutex     // guards the fields below; locked before mu
+	order        []cts.Position // positions by (time, position), as far as queries needed them
+	orderedAbove cts.Position   // dropped, when order was made
 }
 
 // record is one trace.
@@ -56,7 +63,7 @@ type record struct {
 // New returns an empty store. It needs no Close, but fails all calls after one, as
 // other stores do.
 func New(opts *Options) *Store {
-	s := &Store{maxBytes: defaultMaxBytes, states: map[string]state{}}
+	s := &Store{maxBytes: defaultMaxBytes, states: map[string]state{}, consumers: map[string]cts.Position{}}
 	newID := uuid.NewString
 	if opts != nil {
 		if opts.MaxBytes > 0 {
@@ -74,12 +81,13 @@ func New(opts *Options) *Store {
 func (s *Store) ID() string { return s.id }
 
 // Close waits for appends under way and makes all later calls fail with
-// [cts.ErrClosed]. Iterators under way go on over what they began with. The error
-// is always nil.
+// [cts.ErrClosed]. Iterators under way go on over what they began with; what follows
+// the log ends with that error. The error of Close is always nil.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	s.wake()
 	return nil
 }
 
@@ -92,30 +100,46 @@ func (s *Store) admitted(ctx context.Context) error {
 }
 
 // snapshot returns all traces stored now.
-func (s *Store) snapshot(ctx context.Context) ([]record, error) {
+func (s *Store) snapshot(ctx context.Context) (view, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.admitted(ctx); err != nil {
-		return nil, err
+		return view{}, err
 	}
-	return s.records, nil
+	return s.view(), nil
 }
+
+// view returns all traces stored now. s.mu is held.
+func (s *Store) view() view { return view{records: s.records, dropped: s.dropped} }
+
+// view is the traces that were stored at one moment.
+type view struct {
+	records []record
+	dropped cts.Position // before the first
+}
+
+// last returns the last position that was given to a trace.
+func (v view) last() cts.Position { return v.dropped + cts.Position(len(v.records)) }
+
+// at returns the trace at a position that is retained.
+func (v view) at(pos cts.Position) record { return v.records[pos-v.dropped-1] }
 
 // Verify parses every trace and checks that the id map and the times agree with
 // it. A trace is damaged if what was appended as its JSON was none.
 func (s *Store) Verify(ctx context.Context) (cts.VerifyReport, error) {
 	var report cts.VerifyReport
-	records, err := s.snapshot(ctx)
+	v, err := s.snapshot(ctx)
 	if err != nil {
 		return report, err
 	}
-	for i, r := range records {
+	for i, r := range v.records {
 		if err := ctx.Err(); err != nil {
 			return report, err
 		}
 		report.Bytes += int64(len(r.json))
-		if err := s.check(i, r); err != nil {
-			report.Damaged = append(report.Damaged, damaged(i, err))
+		pos := v.dropped + cts.Position(i) + 1
+		if err := s.check(pos, r); err != nil {
+			report.Damaged = append(report.Damaged, damaged(pos, err))
 			continue
 		}
 		report.Traces++
@@ -128,24 +152,22 @@ var (
 	errDisagrees  = errors.New("the index disagrees with the trace")
 )
 
-func (s *Store) check(i int, r record) error {
+func (s *Store) check(at cts.Position, r record) error {
 	t, err := cts.ParseTrace(r.json)
 	if err != nil {
 		return errUnreadable // the cause may quote the record
 	}
 	s.mu.Lock()
 	pos, ok := s.ids.Get(t.ID)
+	gone := at <= s.dropped // meanwhile
 	s.mu.Unlock()
-	if !ok || pos != uint64(position(i)) || t.Time != r.time || t.RecordTime != r.recordTime {
+	if !gone && (!ok || pos != uint64(at)) || t.Time != r.time || t.RecordTime != r.recordTime {
 		return errDisagrees
 	}
 	return nil
 }
 
-// position returns the position of the record with the given index.
-func position(i int) cts.Position { return cts.Position(i) + 1 }
-
-// damaged returns the error for the record with the given index.
-func damaged(i int, cause error) *cts.CorruptionError {
-	return &cts.CorruptionError{File: "memory", First: position(i), Last: position(i), Err: cause}
+// damaged returns the error for the trace at a position.
+func damaged(pos cts.Position, cause error) *cts.CorruptionError {
+	return &cts.CorruptionError{File: "memory", First: pos, Last: pos, Err: cause}
 }

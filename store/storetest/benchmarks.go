@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -12,13 +13,17 @@ import (
 
 // RunBenchmarks measures a store: an append of one trace, by one goroutine and by
 // 64 that each wait for their own; the newest ten traces of a resource among 20,000;
-// and the log from its beginning. Bytes are those of the JSON.
+// counts of all of these, in groups and over time; and the log from its beginning.
+// Bytes are those of the JSON.
 //
 // The store must have room for what b.N appends, about a kilobyte each.
 func RunBenchmarks(b *testing.B, newStore Factory) {
 	b.Run("Append-1", func(b *testing.B) { benchmarkAppend(b, newStore, 1) })
 	b.Run("Append-64", func(b *testing.B) { benchmarkAppend(b, newStore, 64) })
 	b.Run("QueryResource", func(b *testing.B) { benchmarkQuery(b, newStore) })
+	for _, c := range counts {
+		b.Run("Aggregate-"+c.name, func(b *testing.B) { benchmarkAggregate(b, newStore, c) })
+	}
 	b.Run("After", func(b *testing.B) { benchmarkAfter(b, newStore) })
 }
 
@@ -105,6 +110,33 @@ func benchmarkQuery(b *testing.B, newStore Factory) {
 			}
 		}
 	}
+}
+
+type counting struct {
+	name string
+	q    cts.Query
+	a    cts.Aggregation
+}
+
+// counts are the aggregations that are measured.
+var counts = []counting{
+	{"Count", cts.Query{}.Where(cts.Eq(cts.FieldTraceRating, string(cts.RatingWarning))), cts.Aggregation{}},
+	{"ByUser", cts.Query{}, cts.Aggregation{By: []cts.Field{cts.FieldUser}, Top: 10}},
+	{"ByServiceAndName", cts.Query{}, cts.Aggregation{By: []cts.Field{cts.FieldServiceType, cts.FieldTraceName}}},
+	{"Hourly", cts.Query{}, cts.Aggregation{By: []cts.Field{cts.FieldTraceRating}, Every: time.Hour}},
+}
+
+func benchmarkAggregate(b *testing.B, newStore Factory, c counting) {
+	s, _ := filled(b, newStore)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for b.Loop() {
+		groups, err := cts.Aggregate(background, s.store, c.q, c.a)
+		if err != nil || len(groups) == 0 {
+			b.Fatalf("Aggregate: %d groups, %v", len(groups), err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/pool, "ns/trace")
 }
 
 func benchmarkAfter(b *testing.B, newStore Factory) {

@@ -33,7 +33,12 @@ func (c *clay) Query(ctx context.Context, q cts.Query) iter.Seq2[cts.Entry, erro
 			}
 			return
 		}
-		for n := 0; len(answer) > 0; n++ {
+		skip := c.skip(q)
+		answer = answer[min(skip, len(answer)):]
+		if !c.is("a skip counts towards the limit") {
+			skip = 0
+		}
+		for n := skip; len(answer) > 0; n++ {
 			if c.is("runs of an iterator share their place") {
 				mu.Lock()
 				if !begun {
@@ -75,6 +80,14 @@ func (c *clay) Query(ctx context.Context, q cts.Query) iter.Seq2[cts.Entry, erro
 	}
 }
 
+// skip returns how many traces a run passes over.
+func (c *clay) skip(q cts.Query) int {
+	if c.is("ignores skips") || c.is("skips at the beginning alone") && q.Cursor != "" {
+		return 0
+	}
+	return q.Skip
+}
+
 func (c *clay) goesOn(ctx context.Context) error {
 	defer c.mu.RUnlock()
 	return c.enter(ctx)
@@ -103,6 +116,9 @@ func (c *clay) answer(ctx context.Context, q cts.Query) (*cts.Scan, []found, err
 	scan, err := c.scan(q, last)
 	if err != nil {
 		return nil, nil, err
+	}
+	if c.is("forgets cursors with a retention") && q.Cursor != "" && c.disk.front() > 0 {
+		return nil, nil, cts.ErrBadCursor
 	}
 	var all []found
 	for _, r := range log {
@@ -172,10 +188,24 @@ func (c *clay) matches(q cts.Query, t *cts.Trace) bool {
 		q.From, q.To = 0, 0
 	case c.is("ignores case"):
 		q.Condition = q.Condition.IgnoreCase()
+	case c.is("takes words for parts"):
+		q.Condition = parts(q.Condition)
 	case c.is("takes Or for And") && q.Condition.Op == cts.OpOr:
 		q.Condition.Op = cts.OpAnd
 	}
 	return q.Match(t)
+}
+
+// parts returns c with words taken for parts of text.
+func parts(c cts.Condition) cts.Condition {
+	if c.Op == cts.OpWord {
+		c.Op = cts.OpContains
+	}
+	c.Conditions = slices.Clone(c.Conditions)
+	for i := range c.Conditions {
+		c.Conditions[i] = parts(c.Conditions[i])
+	}
+	return c
 }
 
 func (c *clay) includes(scan *cts.Scan, time int64, pos, last cts.Position) bool {
@@ -201,9 +231,15 @@ func (c *clay) After(ctx context.Context, pos cts.Position) iter.Seq2[cts.Entry,
 		if c.is("begins anew behind the end") && pos > last {
 			pos = 0
 		}
+		if dropped := c.disk.front(); pos < dropped && !c.is("passes over what was dropped") {
+			yield(cts.Entry{}, &cts.PositionGoneError{Position: pos, Oldest: c.oldest()})
+			return
+		}
 		scan := must(cts.Query{}.Scan(c.disk.id, last))
 		for _, r := range log {
 			switch {
+			case c.is("passes over what is dropped meanwhile") && r.pos <= c.disk.front():
+				continue
 			case r.pos < pos, r.pos == pos && !c.is("yields the trace at the position, too"):
 				continue
 			case c.is("hides attempts in the log") && must(cts.ParseTrace(r.json)).Ext.Phase == cts.PhaseAttempt:
@@ -222,4 +258,14 @@ func (c *clay) After(ctx context.Context, pos cts.Position) iter.Seq2[cts.Entry,
 			}
 		}
 	}
+}
+
+// oldest returns the position of the oldest trace, or of the one to come.
+func (c *clay) oldest() cts.Position {
+	c.disk.mu.Lock()
+	defer c.disk.mu.Unlock()
+	if len(c.disk.log) == 0 {
+		return c.disk.last + c.disk.step
+	}
+	return c.disk.log[0].pos
 }

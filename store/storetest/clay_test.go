@@ -35,6 +35,11 @@ type disk struct {
 	log    []record
 	ids    map[string]int // index in log
 	states map[string]state
+
+	consumers map[string]cts.Position
+	dropped   cts.Position  // up to where traces were dropped
+	attic     []record      // what was dropped
+	grown     chan struct{} // closed when something changes
 }
 
 type record struct {
@@ -53,7 +58,7 @@ func (c *clay) is(fault string) bool { return c.fault == fault }
 // clays returns the factory of stores with a fault.
 func clays(fault string, step cts.Position) Factory {
 	return func(testing.TB) Harness {
-		d := &disk{id: uuid.NewString(), step: step, ids: map[string]int{}, states: map[string]state{}}
+		d := &disk{id: uuid.NewString(), step: step, ids: map[string]int{}, states: map[string]state{}, consumers: map[string]cts.Position{}}
 		c := &clay{fault: fault, disk: d}
 		switch fault {
 		case "all stores have one id":
@@ -85,6 +90,10 @@ func (d *disk) reopen(fault string) {
 		clear(d.ids)
 	case "forgets states on reopening":
 		clear(d.states)
+	case "forgets consumers on reopening":
+		clear(d.consumers)
+	case "brings back what was dropped":
+		d.log, d.dropped = append(d.attic, d.log...), 0
 	case "sorts the log on reopening":
 		slices.SortStableFunc(d.log, func(a, b record) int {
 			return cmp.Compare(must(cts.ParseTrace(a.json)).Time, must(cts.ParseTrace(b.json)).Time)
@@ -116,6 +125,7 @@ func (d *disk) put(json []byte, id string) cts.Position {
 	d.last += d.step
 	d.ids[id] = len(d.log)
 	d.log = append(d.log, record{pos: d.last, json: json})
+	d.wake()
 	return d.last
 }
 
@@ -143,6 +153,9 @@ func (c *clay) Close() error {
 		return cts.ErrClosed
 	}
 	c.closed = true
+	c.disk.mu.Lock()
+	defer c.disk.mu.Unlock()
+	c.disk.wake()
 	return nil
 }
 
@@ -349,6 +362,7 @@ func (c *clay) storeLate(fresh []offer) {
 	for i, o := range fresh {
 		d.log = append(d.log, record{pos: first + cts.Position(i+1)*d.step, json: o.json})
 	}
+	d.wake()
 	slices.SortFunc(d.log, func(a, b record) int { return cmp.Compare(a.pos, b.pos) })
 	for i, r := range d.log {
 		d.ids[must(cts.ParseTrace(r.json)).ID] = i

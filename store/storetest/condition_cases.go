@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
+	"unicode"
 
 	"github.com/cloudtraceservice/cts"
 )
@@ -53,7 +55,7 @@ var conditionCases = []conformance{
 // matchless are the conditions below that no trace of the corpus meets.
 var matchless = map[string]bool{
 	"eq, other case": true, "in nothing": true, "within nothing": true, "and, contradiction": true, "or of nothing": true,
-	"eq, not there": true, "less, not a number": true, "not all": true,
+	"word, only a part": true, "word, other case": true, "eq, not there": true, "less, not a number": true, "not all": true,
 }
 
 // conditions returns conditions of every kind over the values of a corpus.
@@ -117,6 +119,14 @@ func conditions(corpus []*cts.Trace) map[string]cts.Condition {
 		"contains in response":   cts.Contains(cts.FieldResponse, "ACTIVE"),
 		"contains in message":    cts.Contains(cts.FieldMessage, "quota"),
 		"contains, ignoring":     cts.Contains(cts.FieldUserAgent, "applewebkit").IgnoreCase(),
+		"word":                   cts.Word(cts.FieldResponse, "ACTIVE"),
+		"word of a message":      cts.Word(cts.FieldMessage, "quota"),
+		"word, ignoring case":    cts.Word(cts.FieldUserAgent, "APPLEWEBKIT").IgnoreCase(),
+		"word beyond ASCII":      cts.Word(cts.FieldMessage, "日本語"),
+		"word of an address":     cts.Word(cts.FieldSourceIP, "192"),
+		"word, only a part":      cts.Word(cts.FieldResponse, "ACTIV"),
+		"word, other case":       cts.Word(cts.FieldMessage, "QUOTA"),
+		"word, not":              not(cts.Word(cts.FieldRequest, "flavor")),
 		"contains escaped":       cts.Contains(cts.FieldMessage, "tab\tline\nback\\slash"),
 		"within v4":              cts.Within(cts.FieldSourceIP, net("192.0.2.0/26")),
 		"within v6":              cts.Within(cts.FieldSourceIP, net("2001:db8::/32"), net("198.51.100.0/24")),
@@ -210,7 +220,8 @@ type conditionGenerator struct {
 
 func (g conditionGenerator) trace() *cts.Trace { return g.corpus[g.rng.IntN(len(g.corpus))] }
 
-// query returns a query with up to three conditions, a range, an order and a limit.
+// query returns a query with up to three conditions, a range, an order, a limit
+// and a number to skip.
 func (g conditionGenerator) query() cts.Query {
 	q := cts.Query{Order: cts.Order(g.rng.IntN(2)), Attempts: g.rng.IntN(3) == 0, Heads: g.rng.IntN(4) == 0}
 	for range g.rng.IntN(4) {
@@ -231,7 +242,23 @@ func (g conditionGenerator) query() cts.Query {
 	if g.rng.IntN(2) == 0 {
 		q.Limit = 1 + g.rng.IntN(20)
 	}
+	if g.rng.IntN(4) == 0 {
+		q.Skip = g.rng.IntN(30)
+	}
 	return q
+}
+
+// word returns a word of a text, or a part of one.
+func (g conditionGenerator) word(text string) string {
+	all := strings.FieldsFunc(text, func(r rune) bool { return r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	if len(all) == 0 {
+		return "none"
+	}
+	w := all[g.rng.IntN(len(all))]
+	if g.rng.IntN(4) == 0 {
+		return w[:1+g.rng.IntN(len(w))]
+	}
+	return w
 }
 
 func (g conditionGenerator) condition(depth int) cts.Condition {
@@ -255,7 +282,9 @@ func (g conditionGenerator) leaf() cts.Condition {
 	f := fields[g.rng.IntN(len(fields))]
 	value := f.value(g.trace())
 	var c cts.Condition
-	switch g.rng.IntN(9) {
+	switch g.rng.IntN(10) {
+	case 9:
+		c = cts.Word(f.field, g.word(value))
 	case 0, 1:
 		c = cts.Eq(f.field, value)
 	case 2:

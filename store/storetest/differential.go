@@ -18,7 +18,7 @@ import (
 // Differential makes random calls on a new store and the same ones on a
 // store/memstore, and fails t at the first answer that differs: batches with new,
 // repeated, late, conflicting and invalid traces, queries with random conditions,
-// ranges, orders, limits and cursors, the log from random positions, named states,
+// ranges, orders, limits, skips and cursors, counts in random groups, the log from random positions, named states,
 // and reopening where the store can be.
 //
 // The same seed and number of calls give the same calls in one release. The seed is
@@ -33,7 +33,7 @@ func Differential(t testing.TB, newStore Factory, seed uint64, calls int) {
 		weight int
 		run    func() error
 	}{
-		{6, d.append}, {1, d.appendRefused}, {8, d.query}, {4, d.pages}, {3, d.log}, {2, d.state}, {1, d.reopen},
+		{6, d.append}, {1, d.appendRefused}, {8, d.query}, {3, d.aggregate}, {4, d.pages}, {3, d.log}, {1, d.sealed}, {2, d.state}, {1, d.reopen},
 	}
 	var deck []func() error
 	for _, s := range steps {
@@ -209,6 +209,25 @@ func (d *differential) pages() error {
 			}
 		}
 	}
+	return nil
+}
+
+// aggregate counts by the store and by a loop over the traces of the oracle.
+func (d *differential) aggregate() error {
+	q := d.random()
+	log, err := drain(d.oracle.After(background, 0))
+	if err != nil {
+		return err
+	}
+	a := conditionGenerator{rng: d.rng, corpus: d.known}.aggregation()
+	if text := d.aggregateDifference(q, a, log); text != "" {
+		return errors.New(text)
+	}
+	return nil
+}
+
+func (d *differential) sealed() error {
+	d.seal()
 	return nil
 }
 

@@ -1,7 +1,8 @@
 // Package storetest checks that an implementation of [cts.Store] keeps everything
 // that the comments of the interfaces promise: [cts.Appender], [cts.Reader],
-// [cts.Log], [cts.Store], and [cts.StateStore] and [cts.Verifier] where the store
-// has these abilities.
+// [cts.Log], [cts.Store], and [cts.StateStore], [cts.Verifier], [cts.Aggregator],
+// [cts.Follower], [cts.Consumers] and [cts.Retainer] where the store has these
+// abilities.
 //
 // A test of a store is one call:
 //

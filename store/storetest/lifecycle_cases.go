@@ -127,6 +127,26 @@ func closed(s *subject) {
 			s.Errorf("Verify of a closed store: %v, want %v", err, cts.ErrClosed)
 		}
 	}
+	for i, aggregate := range s.aggregators() {
+		if _, err := aggregate(background, cts.Query{}, cts.Aggregation{}); !errors.Is(err, cts.ErrClosed) {
+			s.Errorf("Aggregate of a closed store, way %d: %v, want %v", i+1, err, cts.ErrClosed)
+		}
+	}
+	if r, ok := s.store.(cts.Retainer); ok {
+		if _, err := r.Retain(background, cts.Retention{}); !errors.Is(err, cts.ErrClosed) {
+			s.Errorf("Retain of a closed store: %v, want %v", err, cts.ErrClosed)
+		}
+	}
+	if c, ok := s.store.(cts.Consumers); ok {
+		_, err := c.Consumers(background)
+		for what, err := range map[string]error{
+			"Consumers": err, "SetConsumer": c.SetConsumer(background, "c", 1), "RemoveConsumer": c.RemoveConsumer(background, "c"),
+		} {
+			if !errors.Is(err, cts.ErrClosed) {
+				s.Errorf("%s of a closed store: %v, want %v", what, err, cts.ErrClosed)
+			}
+		}
+	}
 	if s.store.ID() == "" {
 		s.Error("a closed store has forgotten its ID")
 	}

@@ -33,6 +33,27 @@ var pageCases = []conformance{
 		},
 	},
 	{
+		name: "read-page-behind-a-skip",
+		rule: withSource("Skip holds for the first page alone: beside a cursor it is ignored."),
+		why:  "A query whose cursor is moved on from page to page would pass over traces on each.",
+		run: func(s *subject) {
+			s.append(plains(0, 30)...)
+			q := cts.Query{Limit: 4, Skip: 3}
+			var got []stored
+			for range 10 {
+				page, err := cts.ReadPage(background, s.store, q)
+				if err != nil {
+					s.Fatalf("ReadPage: %v", err)
+				}
+				got = append(got, listed(page.Traces...)...)
+				if q.Cursor = page.Next; page.Next == "" {
+					break
+				}
+			}
+			s.same("all pages", got, s.query(cts.Query{})[3:])
+		},
+	},
+	{
 		name: "read-page-of-nothing",
 		rule: withSource("A page without traces has no next one."),
 		why:  "A list of nothing is complete.",

@@ -56,6 +56,26 @@ var queryCases = []conformance{
 		},
 	},
 	{
+		name: "skip",
+		rule: withSource("Skip passes over the first traces behind the cursor; they do not count towards the limit, and Resume takes it back."),
+		why:  "Some interfaces count pages; what they pass over must be exactly what came before.",
+		run: func(s *subject) {
+			s.append(crowd(20)...)
+			log := s.after(0)
+			for _, n := range []int{0, 1, 2, 19, 20, 21, 1 << 30} {
+				for _, q := range []cts.Query{{}, {Order: cts.Oldest}, {Limit: 3}, {Heads: true, Limit: 1}, cts.Query{}.Where(cts.Eq(cts.FieldResourceID, "b"))} {
+					all := s.query(q.Skipped(n))
+					s.same("with a skip", all, s.expect(q.Skipped(n), log))
+					if len(all) > 0 {
+						resumed := q.Skipped(n).Resume(all[0].cursor)
+						s.same("resumed behind a skip", s.query(resumed), s.expect(q.Skipped(n+1), log))
+						s.same("resumed with another skip", s.query(resumed.Skipped(2)), s.expect(q.Skipped(n+3), log))
+					}
+				}
+			}
+		},
+	},
+	{
 		name: "leave-early",
 		rule: withSource("The iterator may be left at any step."),
 		why:  "Whoever found what he looked for stops; nothing may leak or stay locked.",
@@ -156,6 +176,9 @@ var queryCases = []conformance{
 			}
 			for what, q := range map[string]cts.Query{
 				"a negative limit":        {Limit: -1},
+				"a negative skip":         {Skip: -1},
+				"two words":               cts.Query{}.Where(cts.Word(cts.FieldMessage, "a-b")),
+				"no word":                 cts.Query{}.Where(cts.Word(cts.FieldMessage, "")),
 				"an end before the begin": {From: base + 1, To: base},
 				"an unknown order":        {Order: 7},
 				"an unknown operation":    {Condition: cts.Condition{Op: 200, Field: cts.FieldCode}},

@@ -26,6 +26,12 @@ type Harness struct {
 	// Default: nil, Append does so itself.
 	Sync func(t testing.TB)
 
+	// Seal makes everything appended so far droppable: what a retention asks for
+	// goes exactly, up to the end of a batch before a call of Seal. It is called
+	// between batches wherever a store that keeps them in parts of different form
+	// may answer differently. Default: nil, every trace can be dropped by itself.
+	Seal func(t testing.TB)
+
 	// Sparse says that positions may leave holes. Default: false, they are 1, 2,
 	// 3 and so on.
 	Sparse bool
@@ -64,7 +70,7 @@ func cases() []conformance {
 	var all []conformance
 	for _, some := range [][]conformance{
 		appendCases, invalidCases, identityCases, concurrentCases, queryCases, conditionCases,
-		cursorCases, pageCases, logCases, stateCases, lifecycleCases,
+		cursorCases, pageCases, aggregateCases, logCases, followCases, retentionCases, stateCases, lifecycleCases,
 	} {
 		all = append(all, some...)
 	}

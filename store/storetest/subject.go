@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/cloudtraceservice/cts"
@@ -18,6 +19,7 @@ type subject struct {
 	harness  Harness
 	store    cts.Store
 	newStore Factory
+	syncing  sync.Mutex // one call of sync at a time
 }
 
 // stored is one trace as a store gave it back, in memory of its own.
@@ -60,6 +62,13 @@ func (s *subject) reopen() {
 	}
 	if s.store = s.harness.Reopen(s.TB); s.store == nil {
 		s.Fatal("Reopen gave no store")
+	}
+}
+
+// seal gives a store that has several forms of keeping traces the occasion to change.
+func (s *subject) seal() {
+	if s.harness.Seal != nil {
+		s.harness.Seal(s.TB)
 	}
 }
 
@@ -216,7 +225,7 @@ func listed(traces ...*cts.Trace) []stored {
 }
 
 // expect returns what q yields from a log by the meaning of the words: the traces
-// that match, sorted, up to the limit.
+// that match, sorted, behind what is skipped, up to the limit.
 func (s *subject) expect(q cts.Query, log []stored) []stored {
 	s.Helper()
 	var want []stored
@@ -243,6 +252,7 @@ func (s *subject) expect(q cts.Query, log []stored) []stored {
 	if q.Order == cts.Newest {
 		slices.Reverse(want)
 	}
+	want = want[min(q.Skip, len(want)):]
 	if q.Limit > 0 && len(want) > q.Limit {
 		want = want[:q.Limit]
 	}
