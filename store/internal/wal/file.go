@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cloudtraceservice/cts/internal/vfs"
 )
@@ -46,9 +47,10 @@ type File struct {
 	Header Header // Number and Store are right even when Err is set
 	Err    error  // [ErrHeader] when the header is damaged; Header.First is 0 then
 
-	f    vfs.File
-	fsys vfs.FS
-	path string
+	f         vfs.File
+	fsys      vfs.FS
+	path      string
+	abandoned atomic.Bool // a failed sync left its cache and the disk apart
 }
 
 // Open opens a log file, for writing too if asked. A damaged header is no error
@@ -90,15 +92,24 @@ func (f *File) readHeader(store StoreID, number uint64) error {
 	return err
 }
 
-// CheckHeader reads the header again and fails with [ErrHeader] if it is damaged now.
+// CheckHeader reads the header again and fails with [ErrHeader] if it is damaged now,
+// and with [ErrReused] if it is that of another file: the space of this one has been
+// used again.
+//
+// A process that reads without the lock calls it after a read that no checksum ties
+// to the file, such as that of one record. Nil means that what was read before the
+// call was this file's: of a file that is used again the header is written first.
 func (f *File) CheckHeader() error {
-	b := make([]byte, HeaderSize)
-	n, err := f.f.ReadAt(b, 0)
+	var b [HeaderSize]byte
+	n, err := f.f.ReadAt(b[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	h, err := ParseHeader(b[:n])
-	if err == nil && h != f.Header {
+	switch {
+	case err == nil && h.Store == f.Header.Store && h.Number > f.Header.Number:
+		err = fmt.Errorf("%w, as %s", ErrReused, FileName(h.Number))
+	case err == nil && h != f.Header:
 		err = ErrHeader
 	}
 	return err
@@ -152,25 +163,17 @@ func (f *File) sync() error {
 	if err := f.f.Sync(); err != nil {
 		return err
 	}
-	named, err := f.fsys.Stat(f.path)
+	return f.named()
+}
+
+// named fails with [ErrGone] if the file has lost its name.
+func (f *File) named() error {
+	same, err := vfs.Named(f.fsys, f.path, f.f)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrGone, err)
 	}
-	open, err := f.f.Stat()
-	if err != nil {
-		return err
-	}
-	if !sameFile(named, open) {
+	if !same {
 		return fmt.Errorf("%w: another file has its name", ErrGone)
 	}
 	return nil
-}
-
-// sameFile reports whether two descriptions are of one file. A file system that
-// gives files no identity is compared by size.
-func sameFile(a, b fs.FileInfo) bool {
-	if a.Sys() == nil || b.Sys() == nil {
-		return a.Size() == b.Size()
-	}
-	return os.SameFile(a, b)
 }

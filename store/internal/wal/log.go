@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/cloudtraceservice/cts/internal/vfs"
 )
@@ -17,6 +18,12 @@ var (
 	// ErrGone is wrapped by an error that tells that a log file was removed,
 	// renamed or replaced while it was written.
 	ErrGone = errors.New("log file was taken away while it was in use")
+
+	// ErrReused is returned for a file whose space became another log file's.
+	ErrReused = errors.New("log file was used again")
+
+	// ErrInUse is returned for a file that is still written.
+	ErrInUse = errors.New("log file is in use")
 )
 
 // Config is what a [Log] is opened with. The functions may be nil and are called by
@@ -27,6 +34,14 @@ type Config struct {
 	Store    StoreID
 	MaxFile  int64 // a file that would become larger is followed by a new one, if there is anything in it
 	MaxDirty int64 // most bytes that may wait for a sync; more are synced at once
+	MaxRoom  int64 // most bytes that a file is prepared with; 0 is MaxFile
+
+	// Run runs what the log does in the background, which ends before Close
+	// returns. Default: a goroutine.
+	Run func(task func())
+
+	// NoRoom tells of an error that says that the disk is full. Default: none does.
+	NoRoom func(error) bool
 
 	// Opened tells of every file that was made; it is the caller's to close.
 	Opened func(*File)
@@ -48,16 +63,25 @@ type Config struct {
 // may have dropped what it could not write, so a file whose sync failed is never
 // written again: a new file begins at the first position that was not synced, with
 // the kept bytes.
+//
+// It writes to files that have their size already, because a sync is twice as fast
+// when no size changes with it: zeros written in the background, or a file that was
+// passed to [Log.Recycle]. Where there is none it writes to a file that grows.
 type Log struct {
 	cfg    Config
-	number uint64 // of the newest file that was or may have been made
-	file   *File  // nil when a new one is due
-	end    int64  // where the next frame goes
-	mark   Mark   // what is synced; its file is the current one or the one abandoned last
-	tail   []byte // the bytes of that file from the mark to end
-	sealed uint32 // seed with which tail is sealed
-	next   uint64 // position of the next record
-	bytes  int64  // that were added to files
+	spares *spares
+	number atomic.Uint64 // of the newest file that was or may have been made
+	file   *File         // nil when a new one is due
+	begun  int64         // where in it this Log began
+	end    int64         // where the next frame goes
+	room   int64         // size of the file if it was prepared; it grows behind that
+	again  int64         // no file is prepared before bytes is that, after a failure
+	tight  bool          // the disk is full
+	mark   Mark          // what is synced; its file is the current one or the one abandoned last
+	tail   []byte        // the bytes of that file from the mark to end
+	sealed uint32        // seed with which tail is sealed
+	next   uint64        // position of the next record
+	bytes  int64         // that were added to files
 }
 
 // NewLog returns a log that goes on at what is synced, in a new file. Number is that
@@ -75,12 +99,23 @@ func NewLog(cfg Config, number uint64, synced Mark) *Log {
 	if cfg.Failed == nil {
 		cfg.Failed = func(string, string, error) {}
 	}
-	return &Log{cfg: cfg, number: number, next: synced.Next, mark: synced}
+	if cfg.Run == nil {
+		cfg.Run = func(task func()) { go task() }
+	}
+	if cfg.NoRoom == nil {
+		cfg.NoRoom = func(error) bool { return false }
+	}
+	if cfg.MaxRoom == 0 || cfg.MaxRoom > cfg.MaxFile {
+		cfg.MaxRoom = cfg.MaxFile
+	}
+	l := &Log{cfg: cfg, next: synced.Next, mark: synced, spares: &spares{fsys: cfg.FS, dir: cfg.Dir, run: cfg.Run}}
+	l.number.Store(number)
+	return l
 }
 
 // Continue makes the log go on in the file that it was given the mark of, instead
 // of a new one. It is called before anything else.
-func (l *Log) Continue(f *File) { l.file, l.end = f, l.mark.Offset }
+func (l *Log) Continue(f *File) { l.file, l.begun, l.end = f, l.mark.Offset, l.mark.Offset }
 
 // Next returns the position that the next record gets.
 func (l *Log) Next() uint64 { return l.next }
@@ -102,6 +137,19 @@ func (l *Log) Dirty() int64 { return int64(len(l.tail)) }
 // won't be found again unless the error is [ErrUncertain]. What was appended before
 // and not synced is kept, and the next call tries again in a new file.
 func (l *Log) Append(frames []Frame, sync bool) (*File, int64, error) {
+	prepared := l.spares.count()
+	file, at, err := l.append(frames, sync)
+	if err != nil && l.cfg.NoRoom(err) && !errors.Is(err, ErrUncertain) && l.spares.settle(prepared) {
+		// What was prepared took the room, and holds it or gave it back.
+		l.tight = true
+		file, at, err = l.append(frames, sync)
+		l.tight = false
+	}
+	l.prepare()
+	return file, at, err
+}
+
+func (l *Log) append(frames []Frame, sync bool) (*File, int64, error) {
 	size := int64(0)
 	count := uint64(0)
 	for _, f := range frames {
@@ -140,19 +188,100 @@ func (l *Log) Append(frames []Frame, sync bool) (*File, int64, error) {
 
 // makeRoom sees to it that there is a file to write size bytes to.
 func (l *Log) makeRoom(size int64) error {
-	full := l.file != nil && l.end > HeaderSize && l.end+size > l.cfg.MaxFile
+	full := l.full(size)
 	if full || int64(len(l.tail))+size > l.cfg.MaxDirty && len(l.tail) > 0 {
 		if err := l.Sync(); err != nil {
 			return withoutUncertain(err)
 		}
 	}
-	if full && l.file != nil && l.end+size > l.cfg.MaxFile && l.end > HeaderSize {
+	if full && l.full(size) {
+		l.trim()
 		l.file = nil // never written again: its successor may exist from now on
 	}
 	if l.file == nil {
 		return withoutUncertain(l.open())
 	}
 	return nil
+}
+
+// full reports whether the next size bytes belong in another file: because this one
+// would become too large, or would grow while a file that need not is ready.
+func (l *Log) full(size int64) bool {
+	if l.file == nil || l.end == HeaderSize {
+		return false
+	}
+	return l.end+size > l.cfg.MaxFile || l.end+size > l.room && (l.used() || l.tight) && l.spares.ready()
+}
+
+// used reports whether so much was appended to the file that a prepared one is worth
+// its space.
+func (l *Log) used() bool {
+	if l.end < l.room {
+		return l.end >= l.room/2
+	}
+	return l.end-l.begun >= l.worth()
+}
+
+// worth is how much goes into a file without room before one is prepared.
+func (l *Log) worth() int64 { return min(leastUse, l.cfg.MaxFile/16) }
+
+// prepare has the next file prepared when this one is well used.
+func (l *Log) prepare() {
+	l.tell()
+	if l.file == nil || l.bytes < l.again || l.cfg.MaxRoom < 2*l.worth() || !l.used() {
+		return
+	}
+	size := min(max(roomGrowth*max(l.room, l.end), leastRoom), l.cfg.MaxRoom)
+	l.spares.prepare(size)
+}
+
+// tell passes on what failed in the background, which is tried again only after some
+// more use.
+func (l *Log) tell() {
+	for _, f := range l.spares.failures() {
+		l.again = l.bytes + min(leastRoom, l.cfg.MaxFile)
+		l.cfg.Failed(f.op, f.file, f.err)
+	}
+}
+
+// trim gives back what the file has behind its end, all of which is synced. If a
+// crash undoes it, there are bytes that are no frames of the file.
+func (l *Log) trim() {
+	if l.room <= l.end {
+		return
+	}
+	if err := l.file.f.Truncate(l.end); err != nil {
+		l.cfg.Failed("truncate", l.file.Name(), err)
+	}
+	l.room = l.end
+}
+
+// Close ends what the log does in the background and gives back the space that was
+// prepared. It syncs nothing and leaves the files open. Afterwards only Recycle may
+// be called, which removes the file.
+func (l *Log) Close() {
+	l.spares.close()
+	if l.file != nil && len(l.tail) == 0 {
+		l.trim()
+	}
+	l.file = nil
+	l.tell()
+}
+
+// Recycle takes a file out of the log whose frames are kept elsewhere, durably, and
+// uses its space for a later file, or removes it. It closes the file, which nobody may
+// read any more in this process; another process may, see [File.CheckHeader]. No mark
+// that was written may name the file, nor a later one be without a synced frame.
+// It may be called by any goroutine at any time, and takes as long as writing the
+// difference to the size that is wanted.
+//
+// After an error the file may still be there under its name; it fails with [ErrInUse]
+// for the newest file and with [ErrGone] for one that was taken away.
+func (l *Log) Recycle(f *File) error {
+	if f.Header.Number >= l.number.Load() {
+		return fmt.Errorf("%s: %w", f.Name(), ErrInUse)
+	}
+	return l.spares.recycle(f)
 }
 
 // withoutUncertain is for errors before anything of the frames was written.
@@ -177,6 +306,7 @@ func (l *Log) rollBack(cause error) error {
 		op, err = "sync", l.file.sync()
 	}
 	if err == nil {
+		l.room = l.end
 		l.allSynced()
 		return cause
 	}
@@ -225,6 +355,7 @@ func (l *Log) allSynced() {
 // replace abandons the file because of err and opens another one.
 func (l *Log) replace(cause error) error {
 	old := l.file.Name()
+	l.file.abandoned.Store(true)
 	l.file = nil
 	if err := l.open(); err != nil {
 		return err
@@ -236,25 +367,60 @@ func (l *Log) replace(cause error) error {
 // open makes the next file, which begins with what is not synced, all of it
 // durable. Until the header and that are durable it has a temporary name. A number
 // is never used twice: of a file that failed half way nobody knows what a crash
-// will leave.
+// will leave. If a spare can't be used, a file that grows takes its place.
 func (l *Log) open() error {
-	if l.number == math.MaxUint64 {
+	if sp, ok := l.spares.take(); ok && l.create(&sp) == nil {
+		return nil
+	}
+	return l.create(nil)
+}
+
+// create makes the next file, of a spare if there is one.
+func (l *Log) create(sp *spare) error {
+	number := l.number.Load()
+	if number == math.MaxUint64 {
 		return errors.New("log file numbers are used up")
 	}
-	h := Header{Store: l.cfg.Store, Number: l.number + 1, First: l.mark.Next}
-	l.number++
+	h := Header{Store: l.cfg.Store, Number: number + 1, First: l.mark.Next}
+	l.number.Store(h.Number)
 	content := h.Append(make([]byte, 0, HeaderSize+len(l.tail)))
 	content = append(content, l.tail...)
 	if len(l.tail) > 0 {
 		reseal(content[HeaderSize:], l.sealed, seed(h.Store, h.Number))
 	}
-	path := filepath.Join(l.cfg.Dir, FileName(h.Number))
-	fail := func(op string, err error) error {
-		l.cfg.Failed(op, FileName(h.Number), err)
+	f, err := l.place(h, content, sp)
+	if err != nil {
 		return err
 	}
-	// WriteFileAtomic closes before it renames, which Windows asks for.
-	if err := vfs.WriteFileAtomic(l.cfg.FS, path, content, filePerm); err != nil {
+	delta, moved := HeaderSize-l.mark.Offset, len(l.tail) > 0
+	l.file, l.begun, l.end, l.room = f, 0, int64(len(content)), 0
+	if sp != nil {
+		l.room = sp.size
+	}
+	l.bytes += l.end
+	l.allSynced()
+	l.cfg.Opened(f)
+	if moved {
+		l.cfg.Moved(h.First, f, delta)
+	}
+	return nil
+}
+
+// place makes the file of a header with its first content, durable, and opens it.
+func (l *Log) place(h Header, content []byte, sp *spare) (*File, error) {
+	fail := func(op string, err error) (*File, error) {
+		l.cfg.Failed(op, FileName(h.Number), err)
+		return nil, err
+	}
+	path := filepath.Join(l.cfg.Dir, FileName(h.Number))
+	var err error
+	if sp != nil {
+		err = l.spares.use(*sp, path, content)
+	} else {
+		// It closes before it renames, which Windows asks for.
+		err = vfs.WriteFileAtomic(l.cfg.FS, path, content, filePerm)
+	}
+	if err != nil {
 		return fail("create", err)
 	}
 	f, err := Open(l.cfg.FS, l.cfg.Dir, h.Store, h.Number, true)
@@ -264,13 +430,5 @@ func (l *Log) open() error {
 	if f.Err != nil || f.Header != h {
 		return fail("open", errors.Join(ErrGone, f.Close()))
 	}
-	delta, moved := HeaderSize-l.mark.Offset, len(l.tail) > 0
-	l.file, l.end = f, int64(len(content))
-	l.bytes += l.end
-	l.allSynced()
-	l.cfg.Opened(f)
-	if moved {
-		l.cfg.Moved(h.First, f, delta)
-	}
-	return nil
+	return f, nil
 }

@@ -139,38 +139,57 @@ func (w *window) at(off int64, n int) ([]byte, error) {
 	return w.buf[:min(n, got)], nil
 }
 
+// End is where the content of a log file ends.
+type End struct {
+	Offset int64 // of the first byte behind the content
+	Synced int64 // offset up to which the file is known to have been synced; behind Offset in a file that lost its end
+	Torn   int64 // end of the last frame behind Offset, Offset if there is none
+}
+
 // Tail finds where the content of the last file of a log ends. Whatever lies below
 // proven is known to have been synced; a frame that says more extends that. The
 // end is the first place at or behind the proven offset that is not an intact
 // frame with the next position: nothing behind it was ever acknowledged. It is size
-// when there is no such place. It returns the proven offset too, which is behind
-// the end of a file that lost its end.
-func Tail(r io.ReaderAt, h Header, size, proven int64) (end, synced int64, err error) {
-	synced = max(proven, HeaderSize)
+// when there is no such place.
+//
+// Behind the end of a file that had its size before its content are zeros, or what
+// was there in an earlier use. Something was under way there only if there is a frame
+// of this file: one that is damaged or cut short, or one behind a gap.
+func Tail(r io.ReaderAt, h Header, size, proven int64) (End, error) {
+	end := End{Synced: max(proven, HeaderSize)}
 	next := h.First
+	last := int64(0) // end of the last frame
 	resumed := false // the item before was no frame, so positions may be missing
-	var bad []int64  // places that are not what should be there
+	var bad []Item   // places that are not what should be there
 	for it, err := range Scan(r, h.Store, h.Number, HeaderSize, size) {
 		if err != nil {
-			return 0, 0, err
+			return End{}, err
 		}
 		if it.Kind != Invalid {
-			synced = max(synced, it.Synced)
+			end.Synced = max(end.Synced, it.Synced)
+			last = it.End
 		}
-		for len(bad) > 0 && bad[0] < synced {
+		for len(bad) > 0 && bad[0].End <= end.Synced {
 			bad = bad[1:]
 		}
 		if it.Kind != Intact || it.First < next || it.First > next && !resumed {
-			bad = append(bad, it.Offset)
+			place := Item{Offset: it.Offset, End: it.End}
+			if it.Kind != Invalid {
+				place.End = it.Offset + 1 // a frame is where it begins
+			}
+			bad = append(bad, place)
 		}
 		if resumed = it.Kind == Invalid; !resumed {
 			next = it.First + uint64(it.Count)
 		}
 	}
-	for _, off := range bad {
-		if off >= synced {
-			return off, synced, nil
+	end.Offset = size
+	for _, place := range bad {
+		if place.End > end.Synced {
+			end.Offset = max(place.Offset, end.Synced)
+			break
 		}
 	}
-	return size, synced, nil
+	end.Torn = max(end.Offset, last)
+	return end, nil
 }

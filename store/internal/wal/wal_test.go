@@ -27,8 +27,14 @@ func frameOf(first uint64, records ...string) wal.Frame {
 // newLog returns a log with one file in memory that holds the frames.
 func newLog(t testing.TB, frames ...wal.Frame) (*vfstest.MemFS, *wal.Log) {
 	t.Helper()
+	return newLogAt(t, 0, frames...)
+}
+
+// newLogAt returns a log whose first file follows on that of a number.
+func newLogAt(t testing.TB, number uint64, frames ...wal.Frame) (*vfstest.MemFS, *wal.Log) {
+	t.Helper()
 	mem := vfstest.NewMemFS()
-	log := wal.NewLog(wal.Config{FS: mem, Dir: "/", Store: storeID, MaxFile: 1 << 20, MaxDirty: 1 << 20}, 0, wal.Mark{Next: 1})
+	log := wal.NewLog(wal.Config{FS: mem, Dir: "/", Store: storeID, MaxFile: 1 << 20, MaxDirty: 1 << 20}, number, wal.Mark{Next: 1})
 	for _, f := range frames {
 		if _, _, err := log.Append([]wal.Frame{f}, true); err != nil {
 			t.Fatal(err)
@@ -136,34 +142,59 @@ func TestForeignFramesAreNotRead(t *testing.T) {
 }
 
 func TestTail(t *testing.T) {
-	mem, _ := newLog(t, frameOf(1, "aaaa"), frameOf(2, "bbbb"), frameOf(3, "cccc"))
-	whole := content(t, mem, 1)
 	at := func(i int) int64 { return wal.HeaderSize + 49*int64(i) }
+	zeros := make([]byte, 1000)
+	// What an earlier use left, of the same layout.
+	const now = 9
+	mem, _ := newLogAt(t, 3, frameOf(1, "vvvv"), frameOf(2, "wwww"), frameOf(3, "xxxx"), frameOf(4, "yyyy"), frameOf(5, "zzzz"))
+	old := content(t, mem, 4)
+	mem, log := newLogAt(t, now-1, frameOf(1, "aaaa"), frameOf(2, "bbbb"), frameOf(3, "cccc"))
+	whole := content(t, mem, now)
+	for _, f := range []wal.Frame{frameOf(4, "dddd"), frameOf(5, "eeee")} {
+		if _, _, err := log.Append([]wal.Frame{f}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unsynced := content(t, mem, now)
+	mem, _ = newLogAt(t, now-1, frameOf(1, "aaaa"), frameOf(2, "bbbb"), frameOf(3, "cccc"), frameOf(4, "dddd"), frameOf(5, "eeee"))
+	synced := content(t, mem, now)
 	tests := []struct {
 		name        string
 		damage      func(b []byte) []byte
 		proven      int64
 		end, synced int64
+		torn        int64 // if something was under way
 	}{
-		{"nothing", func(b []byte) []byte { return b }, 0, at(3), at(2)},
-		{"proven by the mark", func(b []byte) []byte { return b }, at(3), at(3), at(3)},
-		{"last frame", func(b []byte) []byte { b[at(2)+5]++; return b }, 0, at(2), at(1)},
-		{"last frame, proven", func(b []byte) []byte { b[at(2)+5]++; return b }, at(3), at(3), at(3)},
-		{"payload of the last frame", func(b []byte) []byte { b[at(2)+47]++; return b }, 0, at(2), at(2)},
-		{"frame that a later one proves", func(b []byte) []byte { b[at(1)+5]++; return b }, 0, at(3), at(2)},
-		{"first frame, proven by the last", func(b []byte) []byte { b[at(0)+5]++; b[at(1)+5]++; return b }, 0, at(3), at(2)},
-		{"cut", func(b []byte) []byte { return b[:at(2)+3] }, 0, at(2), at(1)},
-		{"cut below the proven end", func(b []byte) []byte { return b[:at(2)+3] }, at(3), at(2) + 3, at(3)},
-		{"repeated frame", func(b []byte) []byte { return append(b, b[at(0):at(1)]...) }, 0, at(3), at(2)},
-		{"garbage", func(b []byte) []byte { return append(b, "garbage"...) }, 0, at(3), at(2)},
+		{"nothing", func(b []byte) []byte { return b }, 0, at(3), at(2), 0},
+		{"proven by the mark", func(b []byte) []byte { return b }, at(3), at(3), at(3), 0},
+		{"last frame", func(b []byte) []byte { b[at(2)+5]++; return b }, 0, at(2), at(1), 0},
+		{"last frame, proven", func(b []byte) []byte { b[at(2)+5]++; return b }, at(3), at(3), at(3), 0},
+		{"payload of the last frame", func(b []byte) []byte { b[at(2)+47]++; return b }, 0, at(2), at(2), at(3)},
+		{"frame that a later one proves", func(b []byte) []byte { b[at(1)+5]++; return b }, 0, at(3), at(2), 0},
+		{"first frame, proven by the last", func(b []byte) []byte { b[at(0)+5]++; b[at(1)+5]++; return b }, 0, at(3), at(2), 0},
+		{"cut", func(b []byte) []byte { return b[:at(2)+3] }, 0, at(2), at(1), 0},
+		{"cut in the payload", func(b []byte) []byte { return b[:at(2)+45] }, 0, at(2), at(2), at(2) + 45},
+		{"cut below the proven end", func(b []byte) []byte { return b[:at(2)+3] }, at(3), at(2) + 3, at(3), 0},
+		{"repeated frame", func(b []byte) []byte { return append(b, b[at(0):at(1)]...) }, 0, at(3), at(2), at(4)},
+		{"garbage", func(b []byte) []byte { return append(b, "garbage"...) }, 0, at(3), at(2), 0},
+		{"zeros", func(b []byte) []byte { return append(b, zeros...) }, 0, at(3), at(2), 0},
+		{"zeros behind the proven end", func(b []byte) []byte { return append(b, zeros...) }, at(3), at(3), at(3), 0},
+		{"earlier use", func(b []byte) []byte { return append(b, old[at(3):]...) }, 0, at(3), at(2), 0},
+		{"last frame, proven, zeros", func(b []byte) []byte { b[at(2)+5]++; return append(b, zeros...) }, at(3), at(3), at(3), 0},
+		{"cut, zeros", func(b []byte) []byte { clear(b[at(2)+45:]); return append(b, zeros...) }, 0, at(2), at(2), at(3)},
+		{"cut in the header, earlier use", func(b []byte) []byte { return append(b[:at(2)+20], old[at(2)+20:]...) }, 0, at(2), at(1), 0},
+		{"cut in the payload, earlier use", func(b []byte) []byte { return append(b[:at(2)+44], old[at(2)+44:]...) }, 0, at(2), at(2), at(3)},
+		{"gap", func([]byte) []byte { clear(unsynced[at(3):at(4)]); return append(unsynced, zeros...) }, 0, at(3), at(3), at(5)},
+		{"gap of an earlier use", func([]byte) []byte { copy(unsynced[at(3):at(4)], old[at(3):]); return unsynced }, 0, at(3), at(3), at(5)},
+		{"gap, proven by what is behind it", func([]byte) []byte { clear(synced[at(3):at(4)]); return append(synced, zeros...) }, 0, at(5), at(4), 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := tt.damage(bytes.Clone(whole))
-			h := wal.Header{Store: storeID, Number: 1, First: 1}
-			end, synced, err := wal.Tail(bytes.NewReader(b), h, int64(len(b)), tt.proven)
-			if err != nil || end != tt.end || synced != tt.synced {
-				t.Errorf("got end %d, synced %d, %v; want %d, %d", end, synced, err, tt.end, tt.synced)
+			h := wal.Header{Store: storeID, Number: now, First: 1}
+			want := wal.End{Offset: tt.end, Synced: tt.synced, Torn: max(tt.end, tt.torn)}
+			if got, err := wal.Tail(bytes.NewReader(b), h, int64(len(b)), tt.proven); err != nil || got != want {
+				t.Errorf("got %+v, %v; want %+v", got, err, want)
 			}
 		})
 	}
@@ -369,13 +400,13 @@ func FuzzScan(f *testing.F) {
 		}
 		describe(t, b, 1)
 		size := int64(len(b))
-		end, synced, err := wal.Tail(bytes.NewReader(b), wal.Header{Store: storeID, Number: 1, First: 1}, size, 0)
-		if err != nil || end > size || synced < wal.HeaderSize || size > wal.HeaderSize && end < wal.HeaderSize {
-			t.Fatalf("end %d, synced %d of %d, %v", end, synced, size, err)
+		end, err := wal.Tail(bytes.NewReader(b), wal.Header{Store: storeID, Number: 1, First: 1}, size, 0)
+		if err != nil || end.Offset > size || end.Torn > size || end.Torn < end.Offset || end.Synced < wal.HeaderSize || size > wal.HeaderSize && end.Offset < wal.HeaderSize {
+			t.Fatalf("%+v of %d, %v", end, size, err)
 		}
 		// What is kept is stable: the tail of the tail is itself.
-		if again, _, err := wal.Tail(bytes.NewReader(b[:end]), wal.Header{Store: storeID, Number: 1, First: 1}, end, synced); err != nil || again != end {
-			t.Errorf("end %d, then %d, %v", end, again, err)
+		if again, err := wal.Tail(bytes.NewReader(b[:end.Offset]), wal.Header{Store: storeID, Number: 1, First: 1}, end.Offset, end.Synced); err != nil || again.Offset != end.Offset || again.Torn != end.Offset {
+			t.Errorf("%+v, then %+v, %v", end, again, err)
 		}
 	})
 }
