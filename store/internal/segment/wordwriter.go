@@ -1,0 +1,253 @@
+package segment
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+)
+
+// How much the filter of a group may grow with its rows: texts with more words than
+// this are random data, in which nobody looks for words.
+const (
+	wordsPerRow = 64
+	gramsPerRow = 16
+)
+
+// wordWriter makes the word filters of the texts that are added.
+type wordWriter struct {
+	prints int // bits; -1: make none
+	block  int // in the group
+	rows   int // in the group
+	blocks int // before the group
+
+	table        []uint64 // keys by their low bits; 0 is free
+	places       []byte
+	few          map[uint64][]byte // the blocks of keys at placeFew
+	words, grams int               // in the table
+	flags        byte
+
+	directory []byte
+	slots     []byte
+}
+
+// add adds the words of one text of the open block.
+func (w *wordWriter) add(text string) {
+	if w.prints < 0 {
+		return
+	}
+	if w.table == nil {
+		w.table, w.places = make([]uint64, 1<<13), make([]byte, 1<<13)
+		w.flags = knowsWords | knowsGrams
+		w.few = map[uint64][]byte{}
+	}
+	for i := 0; i < len(text); {
+		if byteClass[text[i]] == 0 {
+			i++
+			continue
+		}
+		from := i
+		for i++; i < len(text) && byteClass[text[i]] != 0; i++ {
+		}
+		w.word(text[from:i])
+	}
+}
+
+func (w *wordWriter) word(word string) {
+	added, changed := w.put(wordKey(word), w.flags&knowsWords != 0)
+	if added {
+		w.words++
+	}
+	if !changed && w.flags&knowsWords != 0 || w.flags&knowsGrams == 0 {
+		return
+	}
+	eachGram(word, func(key uint64) {
+		if added, _ := w.put(key, true); added {
+			w.grams++
+		}
+	})
+}
+
+// put notes that the open block has a key. It returns whether the key is new, and
+// whether anything changed.
+func (w *wordWriter) put(key uint64, wanted bool) (added, changed bool) {
+	if !wanted {
+		return false, true
+	}
+	at := key >> 7 & uint64(len(w.table)-1)
+	for w.table[at] != 0 {
+		if w.table[at] == key {
+			return false, w.move(at)
+		}
+		at = (at + 1) & uint64(len(w.table)-1)
+	}
+	w.table[at], w.places[at] = key, byte(w.block)
+	if 2*(w.words+w.grams+1) > len(w.table) {
+		w.grow()
+	}
+	return true, true
+}
+
+// move notes that the open block has the key of a slot too. It is false if that is known.
+func (w *wordWriter) move(at uint64) bool {
+	key, p := w.table[at], w.places[at]
+	switch {
+	case p == placeMany || int(p) == w.block:
+		return false
+	case p < placeFew:
+		w.places[at] = placeFew
+		w.few[key] = append(make([]byte, 0, maxFew), p, byte(w.block))
+		return true
+	}
+	blocks := w.few[key]
+	switch {
+	case int(blocks[len(blocks)-1]) == w.block:
+		return false
+	case len(blocks) == maxFew:
+		w.places[at] = placeMany
+		delete(w.few, key)
+	default:
+		w.few[key] = append(blocks, byte(w.block))
+	}
+	return true
+}
+
+// addParts adds the keys of what a few blocks have to the table.
+func (w *wordWriter) addParts() {
+	for _, key := range slices.Sorted(maps.Keys(w.few)) {
+		for _, block := range w.few[key] {
+			sub := partKey(key, int(block)/partBlocks)
+			w.block = int(block)
+			added, _ := w.put(sub, true)
+			if added {
+				w.words++
+			} else if at := w.slot(sub); w.places[at] == placeFew {
+				w.places[at] = placeMany
+			}
+		}
+	}
+}
+
+// slot returns where a key of the table is.
+func (w *wordWriter) slot(key uint64) uint64 {
+	at := key >> 7 & uint64(len(w.table)-1)
+	for w.table[at] != key {
+		at = (at + 1) & uint64(len(w.table)-1)
+	}
+	return at
+}
+
+func (w *wordWriter) grow() {
+	table, places := w.table, w.places
+	w.table, w.places = make([]uint64, 2*len(table)), make([]byte, 2*len(table))
+	for i, key := range table {
+		if key == 0 {
+			continue
+		}
+		at := key >> 7 & uint64(len(w.table)-1)
+		for w.table[at] != 0 {
+			at = (at + 1) & uint64(len(w.table)-1)
+		}
+		w.table[at], w.places[at] = key, places[i]
+	}
+}
+
+// endBlock says that the open block, of so many rows, is complete.
+func (w *wordWriter) endBlock(rows int) {
+	if w.prints < 0 {
+		return
+	}
+	w.block++
+	w.rows += rows
+	if w.words > 1024+wordsPerRow*w.rows || w.grams > 1024+gramsPerRow*w.rows {
+		w.thin()
+	}
+	if w.block == groupBlocks {
+		w.endGroup()
+	}
+}
+
+// thin gives up the kind of keys that are too many.
+func (w *wordWriter) thin() {
+	drop := uint64(1) // words have the lowest bit
+	if w.grams > 1024+gramsPerRow*w.rows {
+		w.flags &^= knowsGrams
+		w.grams, drop = 0, 0
+	} else {
+		w.flags &^= knowsWords
+		w.words = 0
+	}
+	table, places := w.table, w.places
+	w.table, w.places = make([]uint64, len(table)), make([]byte, len(table))
+	for i, key := range table {
+		if key == 0 || key&1 == drop {
+			delete(w.few, key)
+			continue
+		}
+		at := key >> 7 & uint64(len(w.table)-1)
+		for w.table[at] != 0 {
+			at = (at + 1) & uint64(len(w.table)-1)
+		}
+		w.table[at], w.places[at] = key, places[i]
+	}
+}
+
+// endGroup writes the filter of the group.
+func (w *wordWriter) endGroup() {
+	if w.block == 0 {
+		return
+	}
+	blocks := w.block
+	w.addParts()
+	w.block = blocks
+	keys := make([]uint64, 0, w.words+w.grams)
+	for _, key := range w.table {
+		if key != 0 {
+			keys = append(keys, key)
+		}
+	}
+	w.encode(keys)
+	clear(w.table)
+	clear(w.few)
+	w.blocks += w.block
+	w.block, w.rows, w.words, w.grams = 0, 0, 0, 0
+	w.flags = knowsWords | knowsGrams
+}
+
+func (w *wordWriter) encode(keys []uint64) {
+	var f fuse
+	flags := w.flags
+	width := uint(w.prints) + placeBits
+	b, ok := newFuseBuilder(&f, keys)
+	if !ok {
+		flags = 0
+	}
+	w.directory = binary.LittleEndian.AppendUint32(w.directory, uint32(w.blocks))
+	w.directory = append(w.directory, flags, byte(w.prints), 0, 0)
+	w.directory = binary.LittleEndian.AppendUint64(w.directory, f.seed)
+	w.directory = binary.LittleEndian.AppendUint32(w.directory, f.length)
+	w.directory = binary.LittleEndian.AppendUint32(w.directory, f.span/f.length)
+	w.directory = binary.LittleEndian.AppendUint64(w.directory, uint64(len(w.slots)))
+	if flags == 0 {
+		return
+	}
+	slots := make([]uint32, len(f.slots))
+	for i := len(b.order) - 1; i >= 0; i-- {
+		x, y, z, mark := f.place(b.order[i])
+		value := uint32(mark)&uint32(mask(uint(w.prints)))<<placeBits | uint32(w.places[w.slot(b.order[i])])
+		slots[b.slots[i]] = 0
+		slots[b.slots[i]] = value ^ slots[x] ^ slots[y] ^ slots[z]
+	}
+	w.slots = append(w.slots, packBits(slots, width)...)
+}
+
+// write ends the last group and writes the sections.
+func (w *wordWriter) write(o *output) {
+	if w.prints < 0 {
+		return
+	}
+	w.endGroup()
+	if len(w.directory) > 0 {
+		o.section(sectionWords, 0, w.directory)
+		o.section(sectionWordBits, 0, w.slots)
+	}
+}
