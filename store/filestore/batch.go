@@ -3,6 +3,7 @@ package filestore
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/cloudtraceservice/cts"
@@ -16,7 +17,9 @@ type batch struct {
 	sum     uint32 // checksum of payload
 	size    int64  // bytes of payload when it was admitted
 	flush   bool   // an empty batch that asks for a sync
+	rotate  bool   // one that asks for a new log file besides
 	done    chan outcome
+	room    *room // of payload and items
 
 	// Set by the committer.
 	frame    []item // the items that are not stored yet, as they stand in payload
@@ -43,17 +46,41 @@ func (b *batch) text(it item) []byte { return b.payload[it.json:it.end] }
 // scratch holds room to encode a trace that came without its JSON.
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
+// room is the memory of a batch, which is used again when the batch is done.
+type room struct {
+	payload []byte
+	items   []item
+}
+
+// rooms holds the memory of batches that are done.
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
+// maxRoom bounds the memory that is kept for later batches.
+const maxRoom = 64 << 10
+
+// free gives the memory of a batch back. Only its outcome is used afterwards.
+func (b *batch) free() {
+	if r := b.room; r != nil && cap(r.payload) <= maxRoom && cap(r.items) <= maxRoom/64 {
+		clear(r.items[:cap(r.items)])
+		rooms.Put(r)
+	}
+	b.room, b.payload, b.items, b.frame = nil, nil, nil, nil
+}
+
 // newBatch validates and encodes what Append was given. It keeps none of it.
 func newBatch(entries []cts.Entry) (*batch, error) {
 	size, total := 0, 0
 	for i := range entries {
 		size += len(entries[i].JSON) + wal.RecordOverhead
 	}
-	b := &batch{payload: make([]byte, 0, size), items: make([]item, 0, len(entries))}
-	room, _ := scratch.Get().(*[]byte)
-	defer scratch.Put(room)
+	r, _ := rooms.Get().(*room)
+	b := &batch{room: r}
+	b.payload = slices.Grow(r.payload[:0], size)
+	b.items = slices.Grow(r.items[:0], len(entries))
+	space, _ := scratch.Get().(*[]byte)
+	defer scratch.Put(space)
 	for i := range entries {
-		json, it, err := encode(entries[i], room)
+		json, it, err := encode(entries[i], space)
 		if err != nil {
 			return nil, err
 		}
@@ -66,14 +93,15 @@ func newBatch(entries []cts.Entry) (*batch, error) {
 		it.json = it.end - len(json)
 		b.items = append(b.items, it)
 	}
+	r.payload, r.items = b.payload, b.items
 	b.sum, b.size = wal.Checksum(b.payload), int64(len(b.payload))
 	b.done = make(chan outcome, 1)
 	return b, nil
 }
 
-// encode returns the JSON of an entry, which may be in room, and what the index
+// encode returns the JSON of an entry, which may be in space, and what the index
 // needs to know of it.
-func encode(e cts.Entry, room *[]byte) (json []byte, it item, err error) {
+func encode(e cts.Entry, space *[]byte) (json []byte, it item, err error) {
 	json = e.JSON
 	switch {
 	case e.Trace != nil:
@@ -82,9 +110,9 @@ func encode(e cts.Entry, room *[]byte) (json []byte, it item, err error) {
 		}
 		it = item{id: e.Trace.ID, time: e.Trace.Time, record: e.Trace.RecordTime}
 		if len(json) == 0 {
-			json = e.Trace.AppendJSON((*room)[:0])
+			json = e.Trace.AppendJSON((*space)[:0])
 			if cap(json) <= cts.MaxTraceBytes {
-				*room = json[:0]
+				*space = json[:0]
 			}
 		}
 	case len(json) > 0:

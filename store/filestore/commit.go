@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/cloudtraceservice/cts"
-	"github.com/cloudtraceservice/cts/store/internal/idmap"
 	"github.com/cloudtraceservice/cts/store/internal/wal"
 )
 
@@ -20,15 +19,22 @@ type committer struct {
 	store *Store
 	log   *wal.Log
 	mark  *wal.MarkFile
-	index index
-	base  int64 // bytes of the log when it was opened
 	ids   *idTable
 
-	group  []*batch
-	frames []wal.Frame
-	fresh  map[string]arrival // the traces of the group, by id
-	next   cts.Position       // the position that the next trace of the group gets
-	size   int64              // bytes of the group's frames
+	mu           sync.Mutex // guards what follows: the keeper changes it too
+	index        index
+	base         int64               // bytes of the log when it was opened
+	starts       map[*wal.File]int64 // bytes of the log when each file was begun
+	published    int64               // bytes of the log when the view was published
+	segmentBytes int64
+	passed       uint64 // the newest file that the keeper was told of
+
+	group    []*batch
+	outcomes []outcome // of the group
+	frames   []wal.Frame
+	fresh    map[string]arrival // the traces of the group, by id
+	next     cts.Position       // the position that the next trace of the group gets
+	size     int64              // bytes of the group's frames
 
 	timer   *time.Timer   // of the next background sync
 	running bool          // the timer; it does while there is something to sync
@@ -42,19 +48,6 @@ type arrival struct {
 	json []byte
 }
 
-// idTable is an id map that one goroutine changes and others read.
-type idTable struct {
-	mu  sync.RWMutex
-	ids idmap.Map
-}
-
-func (t *idTable) get(id string) (cts.Position, bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	pos, ok := t.ids.Get(id)
-	return cts.Position(pos), ok
-}
-
 // run commits until the queue is closed and empty. Then it syncs.
 func (c *committer) run() {
 	defer close(c.stopped)
@@ -66,9 +59,9 @@ func (c *committer) run() {
 		switch {
 		case len(group) > 0:
 			c.commit()
-			clear(c.group)
 		case !open:
 			c.sync()
+			c.log.Close()
 			return
 		default:
 			select {
@@ -113,23 +106,43 @@ const lazySync = 30 * time.Second
 // readers of the log.
 func (c *committer) sync() {
 	if c.err = c.log.Sync(); c.err == nil {
+		c.mu.Lock()
 		c.publish()
+		c.mu.Unlock()
+	}
+}
+
+// rotate begins a new log file, so that all of the others can be sealed.
+func (c *committer) rotate() {
+	if c.err = c.log.Rotate(); c.err == nil {
+		c.mu.Lock()
+		c.publish()
+		c.mu.Unlock()
 	}
 }
 
 // commit commits the batches of the group and answers them.
 func (c *committer) commit() {
-	clear(c.fresh)
-	c.frames, c.next, c.size = c.frames[:0], cts.Position(c.log.Next()), 0
-	outcomes := make([]outcome, len(c.group))
+	refused := c.store.keeper.admit()
+	c.next, c.size = cts.Position(c.log.Next()), 0
+	outcomes := slices.Grow(c.outcomes[:0], len(c.group))[:len(c.group)]
+	clear(outcomes)
+	c.outcomes = outcomes
 	room := int64(0)
+	c.mu.Lock()
 	for i, b := range c.group {
 		room += b.size
-		outcomes[i].err = c.place(b)
+		if outcomes[i].err = refused; refused == nil {
+			outcomes[i].err = c.place(b)
+		}
 	}
+	c.mu.Unlock()
 	err := c.write()
 	if slices.ContainsFunc(c.group, func(b *batch) bool { return b.flush }) {
 		c.sync()
+	}
+	if c.err == nil && slices.ContainsFunc(c.group, func(b *batch) bool { return b.rotate }) {
+		c.rotate()
 	}
 	for i, b := range c.group {
 		switch {
@@ -144,22 +157,44 @@ func (c *committer) commit() {
 	}
 	c.store.queue.release(room) // first: who is answered may append again at once
 	for i, b := range c.group {
+		b.free()
 		b.done <- outcomes[i]
 	}
 	c.arm()
+	clear(c.fresh)
+	clear(c.group)
+	clear(c.frames)
+	c.frames = c.frames[:0]
+	c.pass()
+}
+
+// pass tells the keeper what the commit left to it.
+func (c *committer) pass() {
+	c.mu.Lock()
+	backlog := c.backlog()
+	newest := uint64(0)
+	if n := len(c.index.files); n > 1 {
+		newest = c.index.files[n-1].Header.Number
+	}
+	c.mu.Unlock()
+	c.store.keeper.report(backlog)
+	if newest > c.passed { // once for each file that is finished: a seal that fails is tried again with the next
+		c.passed = newest
+		c.store.keeper.kick()
+	}
 }
 
 // place gives the traces of a batch their positions and makes a frame of those that
 // are new. Of a batch that it refuses nothing stays behind.
 func (c *committer) place(b *batch) error {
 	first := c.next
-	b.frame = make([]item, 0, len(b.items))
+	b.frame = b.items[:0] // never longer than what was looked at
 	err := c.placeItems(b)
 	if err == nil {
 		b.compact()
 		size := int64(wal.FrameSize + len(b.payload))
-		if limit := c.store.opts.MaxBytes; limit > 0 && len(b.frame) > 0 && c.base+c.log.Bytes()+wal.HeaderSize+c.size+size > limit {
-			err = fmt.Errorf("filestore: %w: the log may have %d bytes", cts.ErrStoreFull, limit)
+		if limit := c.store.opts.MaxBytes; limit > 0 && len(b.frame) > 0 && c.segmentBytes+c.logBytes()+wal.HeaderSize+c.size+size > limit {
+			err = fmt.Errorf("filestore: %w: segments and log may have %d bytes", cts.ErrStoreFull, limit)
 		}
 	}
 	if err != nil {
@@ -213,20 +248,49 @@ func (c *committer) lookUp(b *batch, it item) (cts.Position, []byte, error) {
 		b.leans = true
 		return a.pos, a.json, nil
 	}
-	pos, ok := c.ids.get(it.id)
-	if !ok {
-		return 0, nil, nil
+	pos, ok := c.ids.find(it.id) // only this goroutine adds, and who drops holds c.mu
+	ordinal := 0
+	if ok {
+		ordinal, ok = c.index.find(pos)
 	}
-	ordinal, ok := c.index.find(pos)
 	if !ok {
-		return 0, nil, nil
+		return c.lookUpSealed(it.id)
 	}
 	var r bodyReader
 	json, err := r.read(&c.index.view, ordinal)
 	if err != nil {
-		return 0, nil, fmt.Errorf("filestore: a trace with id %q is there and can't be compared: %w", it.id, err)
+		return 0, nil, cantCompare(it.id, err)
 	}
 	return pos, json, nil
+}
+
+func cantCompare(id string, err error) error {
+	return fmt.Errorf("filestore: a trace with id %q is there and can't be compared: %w", id, err)
+}
+
+// lookUpSealed is lookUp among the segments.
+func (c *committer) lookUpSealed(id string) (pos cts.Position, json []byte, err error) {
+	for _, s := range slices.Backward(c.index.segments) {
+		err := s.guarded(func() error {
+			row, ok, err := s.find(id)
+			if !ok || err != nil {
+				return err
+			}
+			pos = s.position(row)
+			r, err := newTraceReader(s)
+			if err == nil {
+				_, json, err = r.read(row, false)
+			}
+			return err
+		})
+		if err != nil {
+			return 0, nil, cantCompare(id, err)
+		}
+		if pos != 0 {
+			return pos, json, nil
+		}
+	}
+	return 0, nil, nil
 }
 
 // write writes the frames of the group, as durable as the store promises, and shows
@@ -239,6 +303,8 @@ func (c *committer) write() error {
 	if err != nil {
 		return appendError(err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	slot := c.index.slot(file)
 	c.ids.mu.Lock()
 	for _, b := range c.group {
@@ -251,7 +317,7 @@ func (c *committer) write() error {
 			c.index.add(c.index.last+1, ref{
 				time: it.time, record: it.record, offset: uint32(record), size: uint32(it.end - it.json), file: slot,
 			})
-			c.ids.ids.Put(strings.Clone(it.id), uint64(c.index.last))
+			c.ids.put(file, strings.Clone(it.id), c.index.last)
 		}
 		offset = payload + int64(len(b.payload))
 	}
@@ -260,15 +326,17 @@ func (c *committer) write() error {
 	return nil
 }
 
-// publish moves the mark to what is synced, and then shows the index to readers.
+// publish moves the mark to what is synced, and then shows the index to readers. c.mu is
+// held.
 func (c *committer) publish() {
 	synced := c.log.Synced()
 	if err := c.mark.Write(synced); err != nil {
 		c.store.journal.failed("write", markName, err)
 	}
 	c.index.synced, c.index.mark = cts.Position(synced.Next-1), synced
-	c.index.bytes = c.base + c.log.Bytes()
+	c.index.bytes, c.published = c.logBytes(), c.base+c.log.Bytes()
 	c.store.view.Store(c.index.snapshot())
+	c.store.growth.wake()
 }
 
 // appendError tells why an append failed, and whether it is known that it did.
@@ -285,11 +353,17 @@ func (c *committer) config() wal.Config {
 	s := c.store
 	return wal.Config{
 		FS: s.dir.fs, Dir: s.dir.path(logName), Store: wal.StoreID(s.uuid), MaxFile: s.opts.LogFileBytes, MaxDirty: maxDirty,
+		MaxRoom: (s.opts.MaxBytes + 7) / 8, NoRoom: noRoom, Run: s.opts.run,
 		Opened: func(f *wal.File) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
 			c.index.slot(f)
-			s.files.add(f)
+			c.starts[f] = c.published
+			pinAll(&s.pins, f)
 		},
 		Moved: func(from uint64, to *wal.File, delta int64) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
 			c.index.move(cts.Position(from), to, delta)
 		},
 		Abandoned: s.journal.abandonedFile,

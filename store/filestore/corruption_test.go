@@ -21,7 +21,8 @@ func TestCorruption(t *testing.T) {
 		damage func(d disk)
 		lost   [][2]cts.Position // what After reports, in order
 		places []string          // file and cause of each
-		torn   bool              // the writer cuts something off
+		torn   bool              // the writer tells that something was under way
+		cut    bool              // the writer takes what is lost for something that was under way
 		mark   bool              // the writer misses the mark
 		extra  int               // damage that Verify reports besides
 		err    error             // Open and OpenReader fail
@@ -117,22 +118,42 @@ func TestCorruption(t *testing.T) {
 			damage: func(d disk) {
 				d.write(log3, append(d.read(log3), "\xffct\xfe and so on"...))
 			},
-			torn: true,
 		},
 		{
 			name: "zeros behind the end",
 			damage: func(d disk) {
 				d.write(log3, append(d.read(log3), make([]byte, 5000)...))
 			},
-			torn: true,
 		},
 		{
-			name: "frame of another file behind the end",
+			name: "frames of another file behind the end",
 			damage: func(d disk) {
 				b := d.read(log2)
 				d.write(log3, append(d.read(log3), b[size:]...))
 			},
+		},
+		{
+			name: "frame that was cut short behind the end",
+			damage: func(d disk) {
+				b := d.frameBehind(log3)
+				d.write(log3, append(append(d.read(log3), b[:len(b)-9]...), make([]byte, 5000)...))
+			},
 			torn: true,
+		},
+		{
+			name: "frame behind a gap behind the end",
+			damage: func(d disk) {
+				d.write(log3, append(append(d.read(log3), make([]byte, 5000)...), d.frameBehind(log3)...))
+			},
+			torn: true,
+		},
+		{
+			name: "last frame damaged below the mark, zeros behind the end",
+			damage: func(d disk) {
+				d.flip(log3, d.frame(log3, 3).Offset+4)
+				d.write(log3, append(d.read(log3), make([]byte, 5000)...))
+			},
+			lost: [][2]cts.Position{{27, 30}}, places: []string{"00000003.log no frame"},
 		},
 		{
 			name: "garbage behind the end of a middle file",
@@ -170,7 +191,7 @@ func TestCorruption(t *testing.T) {
 				d.flip(log3, d.frame(log3, 3).Offset+4)
 				d.remove("/store/MARK")
 			},
-			lost: [][2]cts.Position{{27, 30}}, torn: true, mark: true,
+			lost: [][2]cts.Position{{27, 30}}, cut: true, mark: true,
 		},
 		{
 			name: "MARK missing and a frame that a later one proves",
@@ -225,7 +246,7 @@ func TestCorruption(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newDisk(t)
 			tt.damage(d)
-			opts := filestore.Options{FS: d, LockWait: -1}
+			opts := *unsealed(filestore.Options{FS: d, LockWait: -1})
 			r, rerr := filestore.OpenReader("/store", &opts)
 			if rerr == nil {
 				defer r.Close()
@@ -246,10 +267,14 @@ func TestCorruption(t *testing.T) {
 			}
 			defer func() { s.Close() }()
 			lost := tt.lost
-			if tt.torn && tt.mark { // what is cut off is no hole for the writer
+			if tt.cut { // what is cut off is no hole for the writer
 				lost = nil
 			}
-			checkLost(t, "writer", s, lost, tt.places, 30)
+			last := 30
+			if tt.cut {
+				last = int(tt.lost[0][0]) - 1
+			}
+			checkLost(t, "writer", s, lost, tt.places, last)
 			if tt.lost == nil || tt.places != nil {
 				checkLost(t, "reader", r, tt.lost, tt.places, 30)
 			}
@@ -265,7 +290,7 @@ func TestCorruption(t *testing.T) {
 			if err != nil || len(report.Damaged) != len(lost)+tt.extra {
 				t.Errorf("Verify: %v, %v", report.Damaged, err)
 			}
-			goesOn(t, d, s, lost)
+			goesOn(t, d, s, lost, last)
 		})
 	}
 }
@@ -277,9 +302,6 @@ func checkLost(t *testing.T, who string, s *filestore.Store, lost [][2]cts.Posit
 	got, damage := ids(t, s, 0)
 	for _, l := range slices.Backward(lost) {
 		want = slices.Delete(want, int(l[0])-1, min(len(want), int(l[1])))
-	}
-	if s.Status().Recovery.Torn != nil && lost == nil && len(got) < len(want) {
-		want = want[:len(got)]
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%s: After yields %d traces, want %d", who, len(got), len(want))
@@ -335,17 +357,17 @@ func checkQuarantine(t *testing.T, d disk, rec filestore.Recovery) {
 
 // goesOn checks that appends go on behind the damage, which stays as it is, also
 // over another life of the store.
-func goesOn(t *testing.T, d disk, s *filestore.Store, lost [][2]cts.Position) {
+func goesOn(t *testing.T, d disk, s *filestore.Store, lost [][2]cts.Position, last int) {
 	t.Helper()
 	before := s.Status()
 	done := mustAppend(t, s, numbered(101, 103)...)
-	if int(done.First) <= int(before.Last) || before.Recovery.Torn == nil && done.First != 31 {
-		t.Errorf("appended at %d behind %d", done.First, before.Last)
+	if int(done.First) != last+1 {
+		t.Errorf("appended at %d behind %d", done.First, last)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again := open(t, d, "/store", filestore.Options{})
+	again := open(t, d, "/store", *unsealed(filestore.Options{}))
 	if st := again.Status(); st.Traces != before.Traces+3 || st.Recovery.Torn != nil || st.Recovery.MarkLost {
 		t.Errorf("opened again: %+v", st)
 	}

@@ -25,7 +25,7 @@ func (d directory) path(name string) string { return filepath.Join(d.root, filep
 
 // makeFolders makes the folders that are missing and makes them durable.
 func (d directory) makeFolders() error {
-	for _, name := range []string{logName, stateName, quarantineName} {
+	for _, name := range []string{logName, segmentsName, stateName, quarantineName} {
 		if err := d.fs.MkdirAll(d.path(name), dirPerm); err != nil {
 			return fmt.Errorf("filestore: %w", storeFull(err))
 		}
@@ -57,7 +57,7 @@ func (d directory) syncAncestors() error {
 // folders, so that what is seen now can't be undone by a crash, and removes its
 // temporary files. What can't be removed is passed to failed and stays.
 func (d directory) clean(failed func(op, file string, err error)) error {
-	for _, name := range []string{".", logName, stateName, quarantineName} {
+	for _, name := range []string{".", logName, segmentsName, stateName, quarantineName} {
 		if err := vfs.RemoveTemp(d.fs, d.path(name)); err != nil {
 			failed("remove temporary files", name, err)
 		}

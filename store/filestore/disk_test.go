@@ -33,7 +33,7 @@ func newDisk(t *testing.T) disk {
 		if file > 0 {
 			opts.LogFileBytes = 100
 		}
-		s, err := filestore.Open("/store", &opts)
+		s, err := filestore.Open("/store", unsealed(opts))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func newDisk(t *testing.T) disk {
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
-				if s, err = filestore.Open("/store", &filestore.Options{FS: mem}); err != nil {
+				if s, err = filestore.Open("/store", unsealed(filestore.Options{FS: mem})); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -103,6 +103,22 @@ func (d disk) frame(name string, i int) wal.Item {
 	}
 	d.t.Fatalf("%s has no such frame", name)
 	return wal.Item{}
+}
+
+// frameBehind returns a frame with the traces 31 to 33 as the next append would write it
+// behind the end of the last file.
+func (d disk) frameBehind(name string) []byte {
+	clone := d.KillClone()
+	end := len(d.read(name))
+	s, err := filestore.Open("/store", unsealed(filestore.Options{FS: clone}))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	mustAppend(d.t, s, numbered(31, 33)...)
+	if err := s.Close(); err != nil {
+		d.t.Fatal(err)
+	}
+	return (disk{clone, d.t}).read(name)[end:]
 }
 
 // editStore replaces text in STORE and mends its checksum.

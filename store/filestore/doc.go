@@ -3,16 +3,28 @@
 //
 // One process writes ([Open]) and holds the lock of the directory; others may read
 // at the same time without it ([OpenReader]) and see only what no crash can undo.
-// The stores implement [cts.Store], [cts.StateStore] and [cts.Verifier].
+// The stores implement [cts.Store], [cts.StateStore], [cts.Verifier], [cts.Aggregator],
+// [cts.Follower], [cts.Consumers] and [cts.Retainer].
 //
 // Traces are appended to a log of checksummed files. Appends that wait at the same
 // time are written and synced together, so 64 goroutines pay for one sync and not
 // for 64. What a failing disk does is described with [Store.Append], what damage
 // does with [Store.Query] and [Store.After], and every byte in FORMAT.md.
 //
+// # Segments
+//
+// A log file that is finished is sealed in the background: its traces become an
+// immutable segment, in which fields are columns with dictionaries and lists of the
+// rows that have a value, and bodies lie apart, compressed so that one can be opened
+// without its neighbours. Neighbouring segments are merged as the store grows. Queries
+// find traces by any field in microseconds, however many there are, and counts come from
+// the columns ([Store.Aggregate]). [Store.Compact] does all that is left to do at once.
+//
+// [Store.Retain] drops the oldest segments; nothing is dropped otherwise.
+//
 // # Limits
 //
-// The index is in memory: about 100 bytes for each trace of a writer and 40 for
-// one of a reader. Opening reads the whole log. One file descriptor is held for
-// each log file.
+// What is not sealed yet, about one or two log files, is read trace by trace, about 2 µs
+// each. Its index is in memory. Opening reads the log, not the segments, which are mapped
+// into memory. One file descriptor is held for each log file.
 package filestore

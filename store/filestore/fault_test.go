@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"github.com/cloudtraceservice/cts"
+	"github.com/cloudtraceservice/cts/internal/vfs"
 	"github.com/cloudtraceservice/cts/internal/vfs/vfstest"
 	"github.com/cloudtraceservice/cts/store/filestore"
+	"github.com/cloudtraceservice/cts/store/internal/wal"
 )
 
 var errDisk = errors.New("injected failure")
@@ -140,5 +142,36 @@ func TestFullDisk(t *testing.T) {
 	verify(t, s)
 	if st := s.Status(); st.Failures == 0 || !errors.Is(st.LastFailure.Err, syscall.ENOSPC) {
 		t.Errorf("status %+v", st)
+	}
+}
+
+// TestFullDiskWhilePreparing has no room for a log file that is written next: appends
+// that can still be stored are, and the operator is told.
+func TestFullDiskWhilePreparing(t *testing.T) {
+	mem := vfstest.NewMemFS()
+	fault := vfstest.NewFaultFS(mem)
+	s := open(t, fault, "/store", filestore.Unsealed(filestore.Inline(filestore.Options{LogFileBytes: 16 << 10})))
+	fault.Set(func(op vfstest.Op) error {
+		if op.Kind == vfstest.KindWrite && vfs.IsTemp(op.Name) && op.Len > wal.HeaderSize {
+			return &vfstest.Torn{N: 100, Err: syscall.ENOSPC}
+		}
+		return nil
+	})
+	for n := 1; n <= 120; n++ {
+		mustAppend(t, s, numbered(n, n)...)
+	}
+	mustClose(t, s)
+	if st := s.Status(); st.Failures == 0 || st.LastFailure.Op != "prepare" || !errors.Is(st.LastFailure.Err, syscall.ENOSPC) {
+		t.Errorf("status %+v", st)
+	}
+	for _, name := range mem.Files() {
+		if vfs.IsTemp(name) {
+			t.Errorf("%s was left", name)
+		}
+	}
+	fault.Set(nil)
+	again := open(t, fault, "/store", filestore.Options{})
+	if got, damage := ids(t, again, 0); len(got) != 120 || damage != nil {
+		t.Errorf("%d traces, damage %v", len(got), damage)
 	}
 }

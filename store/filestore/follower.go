@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
+
+	"github.com/google/uuid"
 
 	"github.com/cloudtraceservice/cts"
 	"github.com/cloudtraceservice/cts/store/internal/wal"
@@ -33,21 +36,22 @@ func OpenReader(dir string, opts *Options) (*Store, error) {
 	s.states.id = n.id
 	s.follower = newFollower(s.dir, wal.StoreID(n.id))
 	if err := s.follower.refresh(s); err != nil {
-		return nil, errors.Join(err, s.files.close())
+		return nil, errors.Join(err, s.pins.close())
 	}
 	return s, nil
 }
 
-// follower reads a log on that another process writes.
+// follower reads a store on that another process writes.
 type follower struct {
 	dir directory
 	id  wal.StoreID
 
-	mu     sync.Mutex
-	index  index
-	loader loader
-	files  []followed
-	mark   wal.Mark // that was read last
+	mu       sync.Mutex
+	index    index
+	loader   loader
+	files    []followed
+	mark     wal.Mark // that was read last
+	manifest *manifest
 }
 
 // followed is a log file that is read on.
@@ -58,19 +62,83 @@ type followed struct {
 }
 
 func newFollower(dir directory, id wal.StoreID) *follower {
-	f := &follower{dir: dir, id: id}
-	f.loader = loader{
-		next:  1,
-		trace: func(pos cts.Position, at ref, _ string, _ []byte) { f.index.add(pos, at) },
-		lost:  func(damage *cts.CorruptionError, _ []stretch) { f.index.lose(damage) },
-	}
-	return f
+	return &follower{dir: dir, id: id, manifest: &manifest{id: uuid.UUID(id), oldest: 1, next: 1}}
 }
 
 // refresh reads what was synced since the last time and shows it.
 func (f *follower) refresh(s *Store) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for {
+		m, _, err := f.dir.readManifest(uuid.UUID(f.id))
+		if err != nil {
+			return err
+		}
+		if f.loader.trace == nil || m.generation != f.manifest.generation {
+			if err := f.restart(s, m); err != nil {
+				return err
+			}
+		}
+		err = f.readOn(s)
+		// The writer seals log files and uses them for something else: what was read
+		// counts if the manifest is still the one that was read before.
+		again, _, merr := f.dir.readManifest(uuid.UUID(f.id))
+		switch {
+		case merr != nil:
+			return merr
+		case again.generation != f.manifest.generation:
+			continue
+		case err != nil:
+			return err
+		}
+		f.index.synced = max(f.index.last, f.manifest.next-1)
+		s.view.Store(f.index.snapshot())
+		return nil
+	}
+}
+
+// restart begins with the segments of a manifest and an empty log.
+func (f *follower) restart(s *Store, m *manifest) error {
+	old := f.index
+	opened := &recovery{dir: f.dir, manifest: m, open: func(n segmentInfo) *sealed {
+		for _, s := range old.segments {
+			if s.info == n {
+				return s
+			}
+		}
+		return nil
+	}}
+	if err := opened.openSegments(); err != nil {
+		return err
+	}
+	index := opened.index
+	index.epoch = old.epoch + 1
+	for _, seg := range index.segments {
+		if !slices.Contains(old.segments, seg) {
+			pinAll(&s.pins, seg)
+		}
+	}
+	files := f.files
+	f.index, f.files, f.mark, f.manifest = index, nil, wal.Mark{}, m
+	f.loader = loader{
+		next: m.next, floor: m.next,
+		trace: func(pos cts.Position, at ref, _ string, _ []byte) { f.index.add(pos, at) },
+		lost:  func(damage *cts.CorruptionError, _ []stretch) { f.index.lose(damage) },
+	}
+	s.view.Store(f.index.snapshot()) // before what it no longer shows is closed
+	for _, file := range files {
+		s.pins.retire(file.File, file.Close)
+	}
+	for _, seg := range old.segments {
+		if !slices.Contains(index.segments, seg) {
+			s.pins.retire(seg, seg.Close)
+		}
+	}
+	return nil
+}
+
+// readOn reads what was added to the log.
+func (f *follower) readOn(s *Store) error {
 	mark, err := wal.ReadMark(f.dir.fs, f.dir.path(markName), f.id)
 	if err != nil && !errors.Is(err, wal.ErrNoMark) {
 		return fmt.Errorf("filestore: %w", err)
@@ -80,7 +148,7 @@ func (f *follower) refresh(s *Store) error {
 		return nil
 	}
 	opened, err := f.open(mark.File, marked)
-	s.files.add(opened...)
+	pinAll(&s.pins, opened...)
 	if err != nil {
 		return err
 	}
@@ -95,8 +163,6 @@ func (f *follower) refresh(s *Store) error {
 	if marked {
 		f.mark = mark
 	}
-	f.index.synced = f.index.last
-	s.view.Store(f.index.snapshot())
 	return nil
 }
 
@@ -134,19 +200,19 @@ func (f *follower) proven() (wal.Mark, error) {
 	if err != nil {
 		return wal.Mark{}, fmt.Errorf("filestore: %w", err)
 	}
-	_, synced, err := wal.Tail(last, last.Header, size, 0)
+	end, err := wal.Tail(last, last.Header, size, 0)
 	if err != nil {
 		return wal.Mark{}, fmt.Errorf("filestore: %s/%s: %w", logName, last.Name(), err)
 	}
-	return wal.Mark{File: last.Header.Number, Offset: synced, Next: last.Header.First}, nil
+	return wal.Mark{File: last.Header.Number, Offset: end.Synced, Next: last.Header.First}, nil
 }
 
 // advance reads the log up to the mark.
 func (f *follower) advance(mark wal.Mark) error {
 	for i, limit := range limits(f.index.files) {
 		file := &f.files[i]
-		if file.ended {
-			continue
+		if file.ended || limit != 0 && limit <= f.manifest.next {
+			continue // all of it was read, or is in segments
 		}
 		to, err := file.Size()
 		if err != nil {
@@ -171,4 +237,47 @@ func (f *follower) advance(mark wal.Mark) error {
 	f.loader.end(cts.Position(mark.Next), name, offset)
 	f.index.mark = mark
 	return nil
+}
+
+// sealedMeanwhile returns the JSON of a trace that was in the log when the view was
+// made, and that the writer has sealed since.
+func (s *Store) sealedMeanwhile(pos cts.Position) ([]byte, error) {
+	pinned, ok := s.pins.acquire()
+	if !ok {
+		return nil, cts.ErrClosed
+	}
+	defer pinned.release()
+	if err := s.follower.refresh(s); err != nil {
+		return nil, err
+	}
+	v := s.view.Load()
+	for _, seg := range v.segments {
+		if pos < seg.info.first || pos > seg.info.last {
+			continue
+		}
+		var json []byte
+		err := seg.guarded(func() error {
+			r, err := newTraceReader(seg)
+			if err != nil {
+				return err
+			}
+			order := seg.order.Load()
+			ordinal := order.SearchPosition(uint64(pos))
+			if ordinal == seg.info.rows || order.PositionAt(uint32(ordinal)) != uint64(pos) {
+				return seg.lost(pos, pos, errMissing)
+			}
+			_, json, err = r.read(order.Row(uint32(ordinal)), false)
+			return err
+		})
+		return json, err
+	}
+	return nil, &cts.PositionGoneError{Position: pos - 1, Oldest: v.oldest}
+}
+
+// bodies returns what reads traces of the log.
+func (s *Store) bodies() bodyReader {
+	if s.follower != nil {
+		return bodyReader{reader: s}
+	}
+	return bodyReader{}
 }

@@ -114,3 +114,9 @@ func verify(t testing.TB, s cts.Verifier) cts.VerifyReport {
 	}
 	return report
 }
+
+// unsealed returns options whose store leaves everything in the log.
+func unsealed(o filestore.Options) *filestore.Options {
+	o = filestore.Unsealed(o)
+	return &o
+}

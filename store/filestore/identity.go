@@ -22,6 +22,8 @@ const (
 	markName       = "MARK"
 	holderName     = "LOCKED-BY"
 	logName        = "log"
+	segmentsName   = "segments"
+	segmentSuffix  = ".seg"
 	stateName      = "state"
 	quarantineName = "quarantine"
 )
@@ -146,7 +148,7 @@ func (d directory) readIdentity(write bool) (identity, error) {
 // withoutIdentity tells an empty directory from a store that lost its STORE. A new
 // one must not be made over that: its traces would seem to be gone.
 func (d directory) withoutIdentity() error {
-	for _, name := range []string{logName, stateName, quarantineName} {
+	for _, name := range []string{logName, segmentsName, stateName, quarantineName} {
 		entries, err := d.fs.ReadDir(d.path(name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("filestore: %w", err)
@@ -157,12 +159,14 @@ func (d directory) withoutIdentity() error {
 			}
 		}
 	}
-	_, err := d.fs.Stat(d.path(markName))
-	if err == nil {
-		return d.lostIdentity(markName)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("filestore: %w", err)
+	for _, name := range []string{markName, manifestName} {
+		_, err := d.fs.Stat(d.path(name))
+		if err == nil {
+			return d.lostIdentity(name)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("filestore: %w", err)
+		}
 	}
 	return errNoStore
 }

@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/cloudtraceservice/cts"
@@ -26,14 +27,22 @@ type span struct {
 	ordinal int // number of traces before it
 }
 
-// view is an immutable snapshot of the index: traces are known by their ordinal,
-// the number of readable traces before them. Slices are shared with later views,
+// view is an immutable snapshot of the index. Slices are shared with later views,
 // which only add behind what this one shows.
+//
+// A trace of the log is known by its ordinal, the number of readable traces of the log
+// before it; one that is sealed is known by its segment and its row there. Segments come before all of the log.
 type view struct {
+	epoch    uint64       // ordinals of views with the same epoch mean the same traces
+	segments []*sealed    // in order of position
+	sealed   int64        // traces in them
+	sealedTo cts.Position // the first position that is not in segments
+	oldest   cts.Position
+
 	chunks []*chunk
 	count  int // traces
 	spans  []span
-	holes  []*cts.CorruptionError // lost positions, in order
+	holes  []*cts.CorruptionError // lost positions, in order, of segments and log
 	files  []*wal.File
 	last   cts.Position // the last position, of a trace or a hole
 	synced cts.Position // the last position that is synced
@@ -135,6 +144,65 @@ func (x *index) move(from cts.Position, to *wal.File, delta int64) {
 		r.file, r.offset = slot, uint32(int64(r.offset)+delta)
 	}
 }
+
+// seal replaces the traces of the log up to a position, which are in the segment now,
+// by the segment; nil when none of them was readable. It returns the log files that no
+// trace of the index is in any more.
+func (x *index) seal(upTo cts.Position, s *sealed) (unused []*wal.File) {
+	old := x.view
+	x.epoch++
+	x.chunks, x.spans, x.count = nil, nil, 0
+	if s != nil {
+		x.segments = append(slices.Clip(x.segments), s)
+		x.sealed += int64(s.info.rows)
+	}
+	last := x.last
+	x.last, x.sealedTo = upTo, upTo+1
+	for ordinal := old.behind(upTo); ordinal < old.count; ordinal++ {
+		x.add(old.position(ordinal), *old.at(ordinal))
+	}
+	x.last = max(last, upTo)
+	return x.dropFiles(upTo)
+}
+
+// dropFiles takes the files out of the index whose traces are all at or below a
+// position, and renumbers the others.
+func (x *index) dropFiles(upTo cts.Position) (unused []*wal.File) {
+	kept := make([]*wal.File, 0, len(x.files))
+	slots := make([]uint32, len(x.files))
+	for i, limit := range limits(x.files) {
+		if limit != 0 && limit <= upTo+1 {
+			unused = append(unused, x.files[i])
+			continue
+		}
+		slots[i] = uint32(len(kept))
+		kept = append(kept, x.files[i])
+	}
+	x.files = kept
+	for ordinal := range x.count {
+		r := x.at(ordinal)
+		r.file = slots[r.file]
+	}
+	return unused
+}
+
+// ends returns the first and the last position that has a trace, 0 if there is none.
+func (v *view) ends() (first, last cts.Position) {
+	if n := len(v.segments); n > 0 {
+		first = cts.Position(v.segments[0].segment.Info().FirstPosition)
+		last = cts.Position(v.segments[n-1].segment.Info().LastPosition)
+	}
+	if v.count > 0 {
+		last = v.position(v.count - 1)
+		if first == 0 {
+			first = v.position(0)
+		}
+	}
+	return first, last
+}
+
+// total returns how many traces the view shows.
+func (v *view) total() int64 { return v.sealed + int64(v.count) }
 
 // snapshot returns a view of what the index holds now.
 func (x *index) snapshot() *view {

@@ -266,7 +266,7 @@ func (l *ledger) checkStates(s *filestore.Store) error {
 // goes on. It goes on after errors too, as a service would.
 func scenario(t testing.TB, fsys vfs.FS, dir string, level filestore.SyncLevel, l *ledger) {
 	t.Helper()
-	opts := filestore.Options{FS: fsys, Sync: level, LogFileBytes: 2 << 10, LockWait: -1, Events: l.events()}
+	opts := filestore.Inline(filestore.Options{FS: fsys, Sync: level, LogFileBytes: 2 << 10, LockWait: -1, Events: l.events()})
 	next := 1
 	for life := range 2 {
 		s, err := filestore.Open(dir, &opts)

@@ -27,6 +27,7 @@ type loader struct {
 	lost func(damage *cts.CorruptionError, bytes []stretch)
 
 	next    cts.Position // the position that must follow
+	floor   cts.Position // lower positions are sealed: frames of them are passed over
 	slot    uint32       // of the file, for refs
 	suspect []stretch    // bytes that are no frame, until it is known whether traces were lost there
 }
@@ -49,6 +50,10 @@ func (l *loader) read(f *wal.File, slot uint32, from, to int64, limit cts.Positi
 		}
 		first := cts.Position(it.First)
 		switch {
+		case it.Kind != wal.Invalid && first < l.floor && first+cts.Position(it.Count) <= l.floor:
+			l.suspect = nil
+		case it.Kind != wal.Invalid && first < l.floor && l.next == l.floor:
+			l.frame(f, it)
 		case it.Kind == wal.Invalid, first < l.next:
 			l.suspect = append(l.suspect, stretch{f, it.Offset, it.End})
 		case limit != 0 && first >= limit:
@@ -79,7 +84,16 @@ func (l *loader) frame(f *wal.File, it wal.Item) {
 	name := logName + "/" + f.Name()
 	payload := it.Offset + wal.FrameSize
 	end := l.next + cts.Position(it.Count)
+	sealed := cts.Position(0) // traces of the frame that are below the floor
+	if first := cts.Position(it.First); first < l.next {
+		sealed = l.next - first
+		end -= sealed
+	}
 	for rec := range wal.Records(it.Payload) {
+		if sealed > 0 {
+			sealed--
+			continue
+		}
 		if l.next == end {
 			break
 		}

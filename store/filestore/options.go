@@ -52,11 +52,14 @@ type Options struct {
 	LockWait time.Duration
 
 	// LogFileBytes is the size at which a log file is followed by a new one, at
-	// most 1 GiB. A single batch may exceed it. Default: 64 MiB.
+	// most 1 GiB. A single batch may exceed it. A store that is open holds up to
+	// three times as much for files that are written next, in proportion to its
+	// use; Close gives that back. Default: 64 MiB.
 	LogFileBytes int64
 
-	// MaxBytes bounds the log files together; an append that would exceed it
-	// fails with [cts.ErrStoreFull]. Default: 0, the disk is the bound.
+	// MaxBytes bounds what is in the log files together; an append that would
+	// exceed it fails with [cts.ErrStoreFull]. No file is prepared with more than
+	// an eighth of it. Default: 0, the disk is the bound.
 	MaxBytes int64
 
 	// QueueBytes bounds the encoded traces that wait for their commit. Append
@@ -79,6 +82,10 @@ type Options struct {
 	// FS is the file system; it is there for the tests of this module, which
 	// alone can name its type. Default: that of the operating system.
 	FS vfs.FS
+
+	run      func(task func()) // runs what is done in the background; nil for a goroutine
+	unsealed bool              // leaves everything in the log
+	unmerged bool              // leaves segments as they are
 }
 
 const (
@@ -155,13 +162,14 @@ type Events struct {
 	Failed           func(Failure)          // an operation on a file failed, whatever became of it
 }
 
-// TornTail is what Open cut off the end of the log: bytes of appends that were under
-// way when the process or the machine ended. None was acknowledged, at the weaker
-// sync levels none that was older than the level promises.
+// TornTail is what Open cut off the end of the log: appends that were under way when
+// the process or the machine ended, of which the disk has a part. None was
+// acknowledged, at the weaker sync levels none that was older than the level promises.
+// Appends of which no frame header reached the disk leave nothing to tell.
 type TornTail struct {
 	File   string // file name within the store
 	Offset int64  // where it was cut
-	Bytes  int64  // how many bytes were behind that
+	Bytes  int64  // from there to the end of the last frame
 }
 
 // Damage is a damaged place that Open found.

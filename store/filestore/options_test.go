@@ -39,7 +39,7 @@ func TestOptionsTellEveryFault(t *testing.T) {
 
 func TestMaxBytes(t *testing.T) {
 	mem := vfstest.NewMemFS()
-	opts := filestore.Options{MaxBytes: 3000, LogFileBytes: 1000}
+	opts := *unsealed(filestore.Options{MaxBytes: 3000, LogFileBytes: 1000})
 	s := open(t, mem, "/store", opts)
 	stored, full := 0, false
 	for n := 1; n <= 20; n++ {

@@ -14,9 +14,10 @@ import (
 // the last one becomes a run, and runs of similar length are merged, so that all
 // queries together sort each trace about as often as its number has digits.
 type order struct {
-	mu   sync.Mutex
-	runs [][]uint32
-	done int // ordinals in runs
+	mu    sync.Mutex
+	epoch uint64 // of the views whose ordinals these are
+	runs  [][]uint32
+	done  int // ordinals in runs
 }
 
 // view returns the view that load returns, and runs over exactly its traces, or of
@@ -25,6 +26,9 @@ func (o *order) view(load func() *view) (*view, [][]uint32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	v := load()
+	if v.epoch != o.epoch {
+		o.epoch, o.runs, o.done = v.epoch, nil, 0
+	}
 	if v.count > o.done {
 		o.extend(v)
 	}

@@ -10,21 +10,22 @@ import (
 )
 
 // Query yields the traces that q accepts, see [cts.Reader]. Each run works on a
-// snapshot and neither holds up an append nor is held up by one. Memory is bounded
-// by the largest trace.
+// snapshot and neither holds up an append nor is held up by one. Memory is bounded by
+// the largest trace and some hundred KiB for each segment that the run is in.
 //
-// Positions that Open found to be lost are yielded first, as a
-// [*cts.CorruptionError] each: nobody knows whether q would have accepted them. A
-// trace that turns out to be damaged when it is read yields one in its place. The
-// caller may go on past both.
+// Positions that were found to be lost are yielded first, as a [*cts.CorruptionError]
+// each: nobody knows whether q would have accepted them. A trace that turns out to be
+// damaged when it is read yields one in its place, a segment whose columns are damaged
+// one for all of it. The caller may go on past them.
 //
-// A query reads every trace of its time range until it has
-// its Limit; a condition that a field has a value, at the top level of the query,
-// lets it pass over the others without parsing them, and one on
-// [cts.FieldTraceID] lets a writer go to the trace at once.
+// In sealed segments a query looks at the values that it asks for and at no others:
+// each condition on a field is judged once for each different value, rows are found by
+// posting lists where those are short, in the order of time, and bodies are opened
+// last, or never for [cts.Query.HeadsOnly]. What was not sealed yet is read trace by
+// trace.
 func (s *Store) Query(ctx context.Context, q cts.Query) iter.Seq2[cts.Entry, error] {
 	return func(yield func(cts.Entry, error) bool) {
-		_, done, err := s.look(ctx)
+		done, err := s.look(ctx)
 		if err != nil {
 			yield(cts.Entry{}, err)
 			return
@@ -41,11 +42,38 @@ func (s *Store) Query(ctx context.Context, q cts.Query) iter.Seq2[cts.Entry, err
 				return
 			}
 		}
-		r := run{q: q, scan: scan, view: v, needles: needles(q.Condition)}
-		if ordinals, ok := s.byID(v, q.Condition); ok {
-			runs = [][]uint32{ordinals}
+		newSources(ctx, v, &q, scan, s.logSource(ctx, v, runs, &q, scan)).each(yield)
+	}
+}
+
+// each yields the traces of the sources, from the query's skip on and up to its limit.
+func (m *sources) each(yield func(cts.Entry, error) bool) {
+	for left, skip := m.q.Limit, m.q.Skip; ; {
+		if skip > 0 {
+			skipped, err := m.skip(skip)
+			if skip -= skipped; err != nil {
+				if !yield(cts.Entry{}, err) || m.ctx.Err() != nil {
+					return
+				}
+				continue
+			}
 		}
-		r.each(ctx, runs, yield)
+		s, err := m.next()
+		if s == nil && err == nil {
+			return
+		}
+		var e cts.Entry
+		if err == nil {
+			e, err = m.take(s)
+		}
+		if !yield(e, err) || m.ctx.Err() != nil && err != nil {
+			return
+		}
+		if err == nil {
+			if left--; left == 0 {
+				return
+			}
+		}
 	}
 }
 
@@ -63,7 +91,7 @@ func (s *Store) byID(v *view, c cts.Condition) ([]uint32, bool) {
 	}
 	ordinals := make([]uint32, 0, len(ids))
 	for _, id := range ids {
-		pos, found, known := s.lookUpID(id)
+		pos, found, known := s.lookUpID(v, id)
 		if !known {
 			return nil, false
 		}
@@ -75,45 +103,66 @@ func (s *Store) byID(v *view, c cts.Condition) ([]uint32, bool) {
 	return slices.Compact(ordinals), true
 }
 
-// run is one run of a query.
-type run struct {
-	q       cts.Query
-	scan    *cts.Scan
-	view    *view
-	needles [][][]byte
-	bodies  bodyReader
-	head    []byte // JSON without bodies
-}
-
-// each yields what the query accepts among the traces of the runs.
-func (r *run) each(ctx context.Context, runs [][]uint32, yield func(cts.Entry, error) bool) {
-	m := merging{view: r.view, runs: r.view.within(runs, r.q, r.scan), newest: r.q.Order == cts.Newest}
-	for left := r.q.Limit; ; {
-		ordinal, ok := m.next()
-		if !ok {
-			return
-		}
-		if err := ctx.Err(); err != nil {
-			yield(cts.Entry{}, err)
-			return
-		}
-		e, ok, err := r.entry(ordinal)
-		if !ok && err == nil {
-			continue
-		}
-		if !yield(e, err) {
-			return
-		}
-		if err == nil {
-			if left--; left == 0 {
-				return
-			}
-		}
+// logSource returns the traces of the log as a source.
+func (s *Store) logSource(ctx context.Context, v *view, runs [][]uint32, q *cts.Query, scan *cts.Scan) source {
+	if v.count == 0 {
+		return nil
+	}
+	if ordinals, ok := s.byID(v, q.Condition); ok {
+		runs = [][]uint32{ordinals}
+	}
+	return &logSource{
+		ctx: ctx, q: q, scan: scan, view: v, needles: needles(q.Condition), bodies: s.bodies(),
+		merging: merging{view: v, runs: v.within(runs, *q, scan), newest: q.Order == cts.Newest},
 	}
 }
 
-// entry returns what the run yields for a trace, if it yields it.
-func (r *run) entry(ordinal int) (e cts.Entry, ok bool, err error) {
+// logSource finds the traces that a query accepts among those of the log, by reading
+// them one after the other.
+type logSource struct {
+	ctx     context.Context
+	q       *cts.Query
+	scan    *cts.Scan
+	view    *view
+	needles [][][]byte
+	merging merging
+	bodies  bodyReader
+	without []byte // JSON without bodies
+	found   cts.Entry
+	ready   bool // found is the next one
+}
+
+func (r *logSource) head() (time int64, pos cts.Position, ok bool, err error) {
+	for !r.ready {
+		ordinal, ok := r.merging.next()
+		if !ok {
+			return 0, 0, false, nil
+		}
+		if err := r.ctx.Err(); err != nil {
+			return 0, 0, false, err
+		}
+		if r.found, r.ready, err = r.read(ordinal); err != nil {
+			return 0, 0, false, err
+		}
+	}
+	return r.found.Trace.Time, r.found.Position, true, nil
+}
+
+func (r *logSource) entry() (cts.Entry, error) {
+	r.ready = false
+	return r.found, nil
+}
+
+func (r *logSource) skip(n int, _ *place) (int, error) {
+	if !r.ready || n == 0 {
+		return 0, nil
+	}
+	r.ready = false
+	return 1, nil
+}
+
+// read returns what the run yields for a trace, if it yields it.
+func (r *logSource) read(ordinal int) (e cts.Entry, ok bool, err error) {
 	at, pos := r.view.at(ordinal), r.view.position(ordinal)
 	if !r.scan.Includes(at.time, pos) || r.q.ByRecordTime && !inRange(r.q, at.record) {
 		return e, false, nil
@@ -134,14 +183,14 @@ func (r *run) entry(ordinal int) (e cts.Entry, ok bool, err error) {
 	}
 	if r.q.Heads {
 		t.Request, t.Response, t.Message = "", "", ""
-		r.head = t.AppendJSON(r.head[:0])
-		json = r.head
+		r.without = t.AppendJSON(r.without[:0])
+		json = r.without
 	}
 	return r.scan.Entry(pos, t, json), true, nil
 }
 
 // inRange reports whether a time is in the range of q.
-func inRange(q cts.Query, time int64) bool {
+func inRange(q *cts.Query, time int64) bool {
 	return (q.From == 0 || time >= q.From) && (q.To == 0 || time < q.To)
 }
 
@@ -153,58 +202,4 @@ func holdsAll(json []byte, needles [][][]byte) bool {
 		}
 	}
 	return true
-}
-
-// After yields every trace behind pos that is synced, see [cts.Log]. Lost positions
-// are yielded as a [*cts.CorruptionError] in their place, and the caller may go on.
-// It never yields [cts.ErrPositionGone]: this store drops nothing.
-func (s *Store) After(ctx context.Context, pos cts.Position) iter.Seq2[cts.Entry, error] {
-	return func(yield func(cts.Entry, error) bool) {
-		v, done, err := s.look(ctx)
-		if err != nil {
-			yield(cts.Entry{}, err)
-			return
-		}
-		defer done()
-		var bodies bodyReader
-		at, holes := pos, v.holesBehind(pos)
-		for ordinal := v.behind(pos); at < v.synced; ordinal++ {
-			if err := ctx.Err(); err != nil {
-				yield(cts.Entry{}, err)
-				return
-			}
-			for len(holes) > 0 && (ordinal == v.count || holes[0].First < v.position(ordinal)) {
-				if !yield(cts.Entry{}, holes[0]) {
-					return
-				}
-				holes = holes[1:]
-			}
-			if ordinal == v.count || v.position(ordinal) > v.synced {
-				return
-			}
-			at = v.position(ordinal)
-			json, err := bodies.read(v, ordinal)
-			if !yield(cts.Entry{Position: at, JSON: json}, err) {
-				return
-			}
-		}
-	}
-}
-
-// holesBehind returns the lost positions behind pos, the first hole cut down to
-// them.
-func (v *view) holesBehind(pos cts.Position) []*cts.CorruptionError {
-	for i, hole := range v.holes {
-		if hole.Last <= pos {
-			continue
-		}
-		holes := slices.Clone(v.holes[i:])
-		if hole.First <= pos {
-			cut := *hole
-			cut.First = pos + 1
-			holes[0] = &cut
-		}
-		return holes
-	}
-	return nil
 }

@@ -14,6 +14,7 @@ const maxWindow = 256 << 10
 // until the next call. Traces that are asked for in the order in which they are
 // stored, or in the reverse, are read in ever larger windows.
 type bodyReader struct {
+	reader *Store // a store open without the lock: log files may be used again under it
 	buf    []byte
 	file   *wal.File // of buf
 	start  int64     // of buf in it
@@ -25,6 +26,14 @@ var errUnreadable = errors.New("the file can't be read there")
 // read returns the JSON of a trace, whose checksum it checks. What can't be read is
 // a [*cts.CorruptionError].
 func (r *bodyReader) read(v *view, ordinal int) ([]byte, error) {
+	json, err := r.readLog(v, ordinal)
+	if r.reader != nil && errors.Is(err, wal.ErrReused) {
+		return r.reader.sealedMeanwhile(v.position(ordinal))
+	}
+	return json, err
+}
+
+func (r *bodyReader) readLog(v *view, ordinal int) ([]byte, error) {
 	at := v.at(ordinal)
 	f, offset, size := v.files[at.file], int64(at.offset), wal.RecordSize(int(at.size))
 	if r.file != f || offset < r.start || offset+int64(size) > r.start+int64(len(r.buf)) {
@@ -59,6 +68,12 @@ func (r *bodyReader) fill(f *wal.File, offset int64, size int) error {
 		r.buf = make([]byte, want+want/4)
 	}
 	n, err := f.ReadAt(r.buf[:want], from)
+	if r.reader != nil {
+		if herr := f.CheckHeader(); errors.Is(herr, wal.ErrReused) {
+			r.buf = r.buf[:0]
+			return herr
+		}
+	}
 	r.buf, r.file, r.start = r.buf[:n], f, from
 	if int64(n) < offset-from+int64(size) {
 		r.buf = r.buf[:0]

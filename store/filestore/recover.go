@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+
+	"github.com/google/uuid"
 
 	"github.com/cloudtraceservice/cts"
 	"github.com/cloudtraceservice/cts/internal/vfs"
-	"github.com/cloudtraceservice/cts/store/internal/idmap"
 	"github.com/cloudtraceservice/cts/store/internal/wal"
 )
 
@@ -24,14 +26,27 @@ type recovery struct {
 	ends   []int64 // of each file's content
 	proven int64   // offset up to which the last file is known to have been synced
 	index  index
-	ids    idmap.Map
+	ids    idTable
 	found  Recovery
-	lost   [][]stretch // the bytes of found.Damaged
+
+	manifest     *manifest
+	open         func(segmentInfo) *sealed // returns one that is open already, or nil
+	segmentBytes int64
+	starts       map[*wal.File]int64 // bytes of the log before each file
+	lost         [][]stretch         // the bytes of found.Damaged
 }
 
-// run reads the log. The files are open afterwards, also after an error.
-func (r *recovery) run() error {
-	var err error
+// run opens the segments and reads the log. The files are open afterwards, also after
+// an error.
+func (r *recovery) run(id uuid.UUID) error {
+	m, found, err := r.dir.readManifest(id)
+	if err != nil {
+		return err
+	}
+	r.manifest = m
+	if err := r.openSegments(); err != nil {
+		return err
+	}
 	if r.mark, err = wal.ReadMark(r.dir.fs, r.dir.path(markName), r.id); errors.Is(err, wal.ErrNoMark) {
 		r.found.MarkLost = true
 	} else if err != nil {
@@ -52,10 +67,74 @@ func (r *recovery) run() error {
 			r.damaged(&cts.CorruptionError{File: logName + "/" + f.Name(), Err: errHeader}, []stretch{{f, 0, min(end, wal.HeaderSize)}})
 		}
 	}
+	if err := r.checkManifest(found); err != nil {
+		return err
+	}
 	if err := r.cutTail(); err != nil {
 		return err
 	}
 	return r.load()
+}
+
+// openSegments opens what the manifest names. A segment that is damaged is a hole.
+func (r *recovery) openSegments() error {
+	for _, info := range r.manifest.segments {
+		r.segmentBytes += info.bytes
+		var s *sealed
+		var err error
+		if r.open != nil {
+			s = r.open(info)
+		}
+		if s == nil {
+			s, err = openSealed(r.dir, info)
+		}
+		var damage *cts.CorruptionError
+		switch {
+		case errors.As(err, &damage):
+			r.index.holes = append(r.index.holes, damage)
+			r.found.Damaged = append(r.found.Damaged, Damage{Error: damage})
+			r.lost = append(r.lost, nil)
+		case err != nil:
+			return err
+		default:
+			r.index.segments = append(r.index.segments, s)
+			r.index.sealed += int64(info.rows)
+		}
+	}
+	r.index.holes = mergeLost(r.index.holes, r.manifest.lost)
+	r.index.oldest, r.index.last, r.index.sealedTo = r.manifest.oldest, r.manifest.next-1, r.manifest.next
+	return nil
+}
+
+// checkManifest reports a manifest that is lost: without one the log begins with the
+// first trace.
+func (r *recovery) checkManifest(found bool) error {
+	if found || len(r.files) > 0 && r.files[0].Header.First <= 1 {
+		return nil
+	}
+	numbers, err := r.dir.segmentNumbers()
+	if err != nil || len(numbers) == 0 {
+		return err
+	}
+	return &cts.CorruptionError{File: manifestName, Err: fmt.Errorf(
+		"it is missing, and there is %s; %s", segmentName(numbers[0]), remakeManifest)}
+}
+
+// removeOrphans removes segment files that the manifest does not name: of a sealing or
+// merging that a crash interrupted, or what a merge replaced.
+func (r *recovery) removeOrphans() {
+	numbers, err := r.dir.segmentNumbers()
+	if err != nil {
+		r.failed("list", segmentsName, err)
+	}
+	for _, n := range numbers {
+		if slices.ContainsFunc(r.manifest.segments, func(i segmentInfo) bool { return i.number == n }) {
+			continue
+		}
+		if err := r.dir.fs.Remove(r.dir.path(segmentName(n))); err != nil {
+			r.failed("remove", segmentName(n), err)
+		}
+	}
 }
 
 // openLogFile opens a log file and returns it with its size.
@@ -92,26 +171,28 @@ func (r *recovery) cutTail() error {
 	case r.mark.File > f.Header.Number:
 		r.proven = size
 	}
-	end, proven, err := wal.Tail(f, f.Header, size, r.proven)
+	end, err := wal.Tail(f, f.Header, size, r.proven)
 	if err == nil {
-		err = f.Cut(proven, size, end)
+		err = f.Cut(end.Synced, size, end.Offset)
 	}
 	if err != nil {
 		return fmt.Errorf("filestore: %s/%s: %w", logName, f.Name(), err)
 	}
-	r.proven, r.ends[last] = proven, end
-	if end < size {
-		r.found.Torn = &TornTail{File: logName + "/" + f.Name(), Offset: end, Bytes: size - end}
+	r.proven, r.ends[last] = end.Synced, end.Offset
+	if end.Torn > end.Offset {
+		r.found.Torn = &TornTail{File: logName + "/" + f.Name(), Offset: end.Offset, Bytes: end.Torn - end.Offset}
 	}
 	return nil
 }
 
 // load builds the index.
 func (r *recovery) load() error {
-	l := loader{next: 1, trace: r.trace, lost: r.hole}
+	l := loader{next: r.manifest.next, floor: r.manifest.next, trace: r.trace, lost: r.hole}
 	floor := cts.Position(r.mark.Next) // positions below were synced
+	r.starts = map[*wal.File]int64{}
 	for i, limit := range limits(r.files) {
 		f := r.files[i]
+		r.starts[f] = r.index.bytes
 		if err := l.read(f, r.index.slot(f), wal.HeaderSize, r.ends[i], limit); err != nil {
 			return err
 		}
@@ -129,8 +210,8 @@ func (r *recovery) load() error {
 
 func (r *recovery) trace(pos cts.Position, at ref, id string, _ []byte) {
 	r.index.add(pos, at)
-	if _, ok := r.ids.Get(id); !ok {
-		r.ids.Put(id, uint64(pos))
+	if _, ok := r.ids.find(id); !ok {
+		r.ids.put(r.index.files[at.file], id, pos)
 	}
 }
 
@@ -221,6 +302,9 @@ func (r *recovery) closeFiles() error {
 	var errs []error
 	for _, f := range r.files {
 		errs = append(errs, f.Close())
+	}
+	for _, s := range r.index.segments {
+		errs = append(errs, s.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -17,7 +17,7 @@ import (
 // rest stays readable.
 func TestRotWhileOpen(t *testing.T) {
 	d := newDisk(t)
-	s := open(t, d, "/store", filestore.Options{})
+	s := open(t, d, "/store", *unsealed(filestore.Options{}))
 	f := d.frame(log2, 3)
 	file, err := d.OpenFile(log2, os.O_RDWR, 0)
 	if err != nil {
@@ -49,7 +49,7 @@ func TestUnreadableIsNotTorn(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := filestore.Open("/store", &filestore.Options{FS: fault}); !errors.Is(err, errDisk) {
+	if _, err := filestore.Open("/store", unsealed(filestore.Options{FS: fault})); !errors.Is(err, errDisk) {
 		t.Errorf("Open: %v", err)
 	}
 	if !bytes.Equal(before, d.read(log3)) {

@@ -13,6 +13,8 @@ type Status struct {
 	Traces      int64        // readable traces
 	First, Last cts.Position // of them; 0 when there are none
 	Synced      cts.Position // the last position that is synced
+	Segments    int          // sealed segments
+	Sealed      int64        // traces in them
 	LogFiles    int          // files of the log
 	LogBytes    int64        // their bytes
 	QueuedBytes int64        // encoded traces that wait for their commit, or are in it
@@ -83,12 +85,10 @@ func (j *journal) recovered(r Recovery) {
 func (s *Store) Status() Status {
 	v := s.view.Load()
 	st := Status{
-		Traces: int64(v.count), Synced: v.synced, LogFiles: len(v.files), LogBytes: v.bytes,
+		Traces: v.total(), Segments: len(v.segments), Sealed: v.sealed, Synced: v.synced, LogFiles: len(v.files), LogBytes: v.bytes,
 		Recovery: s.recovered,
 	}
-	if v.count > 0 {
-		st.First, st.Last = v.position(0), v.position(v.count-1)
-	}
+	st.First, st.Last = v.ends()
 	if s.queue != nil {
 		st.QueuedBytes = s.queue.size()
 	}

@@ -27,13 +27,17 @@ type Store struct {
 
 	view   atomic.Pointer[view]
 	order  order
-	files  openFiles
+	pins   pins
 	closed atomic.Bool
 	states stateFiles
+	growth growth
+
+	consumers consumers
 
 	// Of a writer only.
 	queue     *queue
 	committer *committer
+	keeper    *keeper
 	lock      io.Closer
 
 	// Of a reader only.
@@ -47,6 +51,10 @@ var (
 	_ cts.Store      = (*Store)(nil)
 	_ cts.StateStore = (*Store)(nil)
 	_ cts.Verifier   = (*Store)(nil)
+	_ cts.Follower   = (*Store)(nil)
+	_ cts.Consumers  = (*Store)(nil)
+	_ cts.Retainer   = (*Store)(nil)
+	_ cts.Aggregator = (*Store)(nil)
 )
 
 // Open opens the store in a directory for writing and makes it, with the directory
@@ -109,7 +117,7 @@ func (s *Store) openWriter() error {
 		return err
 	}
 	r := &recovery{dir: s.dir, id: wal.StoreID(s.uuid), failed: s.journal.failed}
-	if err := r.run(); err != nil {
+	if err := r.run(s.uuid); err != nil {
 		return errors.Join(err, r.closeFiles())
 	}
 	if err := s.begin(r); err != nil {
@@ -121,8 +129,8 @@ func (s *Store) openWriter() error {
 // begin starts the committer on what the recovery found.
 func (s *Store) begin(r *recovery) error {
 	c := &committer{
-		store: s, index: r.index, base: r.index.bytes, ids: &idTable{ids: r.ids}, fresh: map[string]arrival{},
-		timer: time.NewTimer(time.Hour), stopped: make(chan struct{}),
+		store: s, index: r.index, base: r.index.bytes, starts: r.starts, segmentBytes: r.segmentBytes, ids: &r.ids,
+		fresh: map[string]arrival{}, timer: time.NewTimer(time.Hour), stopped: make(chan struct{}),
 	}
 	c.timer.Stop()
 	c.log = r.log(c.config())
@@ -132,11 +140,18 @@ func (s *Store) begin(r *recovery) error {
 	}
 	r.quarantine()
 	s.recovered = r.found
-	s.files.add(r.files...)
+	unused := c.index.dropFiles(r.manifest.next - 1) // sealed, and not taken out before a crash
+	pinAll(&s.pins, r.files...)
+	pinAll(&s.pins, r.index.segments...)
 	c.mark = mark
-	s.committer, s.queue = c, newQueue(s.opts.QueueBytes)
+	s.committer, s.queue, s.keeper = c, newQueue(s.opts.QueueBytes), newKeeper(s, r.manifest)
 	c.publish()
 	s.journal.recovered(r.found)
+	r.removeOrphans()
+	for _, f := range unused {
+		s.pins.retire(f, func() error { return c.recycle(f) })
+	}
+	s.keeper.start()
 	go c.run()
 	return nil
 }
@@ -212,11 +227,12 @@ func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.shut()
 		if s.follower != nil {
-			s.closeErr = s.files.close()
+			s.closeErr = s.pins.close()
 			return
 		}
 		s.queue.close()
 		<-s.committer.stopped
+		s.keeper.stop()
 		if err := s.committer.mark.Sync(); err != nil {
 			s.journal.failed("sync", markName, err)
 		}
@@ -224,7 +240,7 @@ func (s *Store) Close() error {
 		if err := s.committer.err; err != nil {
 			errs = append(errs, appendError(err))
 		}
-		for _, err := range []error{s.committer.mark.Close(), s.files.close(), s.dir.removeHolder(), s.lock.Close()} {
+		for _, err := range []error{s.committer.mark.Close(), s.pins.close(), s.dir.removeHolder(), s.lock.Close()} {
 			if err != nil {
 				errs = append(errs, fmt.Errorf("filestore: close: %w", err))
 			}
@@ -237,91 +253,42 @@ func (s *Store) Close() error {
 // shut makes all later calls fail. Afterwards nobody is at a state any more.
 func (s *Store) shut() {
 	s.states.mu.Lock()
-	defer s.states.mu.Unlock()
+	s.consumers.mu.Lock()
 	s.closed.Store(true)
+	s.consumers.mu.Unlock()
+	s.states.mu.Unlock()
+	s.growth.wake()
 }
 
-// look returns the view that a call works on, and a function to call when it has
-// done with the files. A reader without the lock reads on first.
-func (s *Store) look(ctx context.Context) (v *view, done func(), err error) {
+// look keeps the files open that the view shows which is loaded after it, until done is
+// called. A reader without the lock reads on first.
+func (s *Store) look(ctx context.Context) (done func(), err error) {
 	if s.closed.Load() {
-		return nil, nil, cts.ErrClosed
+		return nil, cts.ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if !s.files.acquire() {
-		return nil, nil, cts.ErrClosed
+	pinned, ok := s.pins.acquire()
+	if !ok {
+		return nil, cts.ErrClosed
 	}
 	if s.follower != nil {
 		if err := s.follower.refresh(s); err != nil {
-			s.files.release()
-			return nil, nil, err
+			pinned.release()
+			return nil, err
 		}
 	}
-	return s.view.Load(), s.files.release, nil
+	return pinned.release, nil
 }
 
-// lookUpID returns the position of the trace with an id, if the store has a table
-// of ids, which a reader has not.
-func (s *Store) lookUpID(id string) (pos cts.Position, found, known bool) {
+// lookUpID returns the position of the trace of the log with an id, if the store has a
+// table of ids, which a reader has not, and if the table still knows all that the view
+// shows.
+func (s *Store) lookUpID(v *view, id string) (pos cts.Position, found, known bool) {
 	if s.committer == nil {
 		return 0, false, false
 	}
 	pos, found = s.committer.ids.get(id)
-	return pos, found, true
-}
-
-// openFiles are the log files, which stay open until the store is closed and nobody
-// reads any more.
-type openFiles struct {
-	mu      sync.Mutex
-	files   []*wal.File
-	readers int
-	closed  bool
-}
-
-func (o *openFiles) add(files ...*wal.File) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.files = append(o.files, files...)
-}
-
-// acquire keeps the files open until release.
-func (o *openFiles) acquire() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.closed {
-		return false
-	}
-	o.readers++
-	return true
-}
-
-func (o *openFiles) release() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.readers--; o.readers == 0 && o.closed {
-		_ = o.closeAll() // nothing was written through them that is not synced
-	}
-}
-
-// close closes the files, now or when the last reader has gone.
-func (o *openFiles) close() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.closed = true
-	if o.readers > 0 {
-		return nil
-	}
-	return o.closeAll()
-}
-
-func (o *openFiles) closeAll() error {
-	var errs []error
-	for _, f := range o.files {
-		errs = append(errs, f.Close())
-	}
-	o.files = nil
-	return errors.Join(errs...)
+	return pos, found, found || s.view.Load().epoch == v.epoch
 }

@@ -40,6 +40,7 @@ func TestStoreOnDisk(t *testing.T) {
 func harness(t testing.TB, fsys vfs.FS, dir string, opts filestore.Options) storetest.Harness {
 	opts.FS = fsys
 	opts.LockWait = -1
+	opts = filestore.Unmerged(opts) // each Seal makes a segment, which can be dropped by itself
 	s, err := filestore.Open(dir, &opts)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
@@ -58,6 +59,11 @@ func harness(t testing.TB, fsys vfs.FS, dir string, opts filestore.Options) stor
 		Sync: func(t testing.TB) {
 			if err := s.Sync(background); err != nil {
 				t.Fatalf("Sync: %v", err)
+			}
+		},
+		Seal: func(t testing.TB) {
+			if err := filestore.Seal(background, s); err != nil {
+				t.Fatalf("Seal: %v", err)
 			}
 		},
 	}

@@ -17,17 +17,83 @@ import (
 // [cts.Verifier]. It reports damage of STORE, MARK and the states too.
 func (s *Store) Verify(ctx context.Context) (cts.VerifyReport, error) {
 	var report cts.VerifyReport
-	v, done, err := s.look(ctx)
+	done, err := s.look(ctx)
 	if err != nil {
 		return report, err
 	}
 	defer done()
+	v := s.view.Load()
 	check := verification{store: s, report: &report}
 	if err := check.smallFiles(ctx, len(v.files) == 0); err != nil {
 		return report, err
 	}
+	if err := check.segments(ctx, v); err != nil {
+		return report, err
+	}
 	err = check.log(ctx, v)
 	return report, err
+}
+
+// segments checks every segment, and that every row is a trace.
+func (c *verification) segments(ctx context.Context, v *view) error {
+	for _, hole := range v.holes {
+		if hole.Last < v.sealedTo {
+			c.report.Damaged = appendLost(c.report.Damaged, hole)
+		}
+	}
+	for _, s := range v.segments {
+		err := s.guarded(func() error {
+			sound := true
+			s.segment.Verify(func(_ int64, first, last uint64, err error) {
+				sound = false
+				c.damaged(s.lost(cts.Position(first), cts.Position(last), err))
+			})
+			if !sound {
+				return nil
+			}
+			return c.rows(ctx, s)
+		})
+		var damage *cts.CorruptionError
+		if errors.As(err, &damage) {
+			c.damaged(damage)
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		c.report.Bytes += s.info.bytes
+	}
+	return nil
+}
+
+// rows reads every row of a segment as a trace.
+func (c *verification) rows(ctx context.Context, s *sealed) error {
+	r, err := newTraceReader(s)
+	if err != nil {
+		return err
+	}
+	for ordinal := range s.info.rows {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		row := s.order.Load().Row(uint32(ordinal))
+		_, json, err := r.read(row, false)
+		if err == nil {
+			if _, err = cts.ParseTrace(json); err != nil {
+				err = s.lostRow(row, errNotTrace)
+			}
+		}
+		var damage *cts.CorruptionError
+		switch {
+		case errors.As(err, &damage):
+			c.damaged(damage)
+		case err != nil:
+			return err
+		default:
+			c.report.Traces++
+		}
+	}
+	return nil
 }
 
 // verification is one run of Verify.
@@ -93,7 +159,7 @@ func (c *verification) states(ctx context.Context) error {
 func (c *verification) log(ctx context.Context, v *view) error {
 	var stop error
 	l := loader{
-		next: 1,
+		next: v.sealedTo, floor: v.sealedTo,
 		lost: func(damage *cts.CorruptionError, _ []stretch) {
 			if damage.First <= v.synced {
 				c.report.Damaged = appendLost(c.report.Damaged, damage)
@@ -112,6 +178,9 @@ func (c *verification) log(ctx context.Context, v *view) error {
 	}
 	for i, limit := range limits(v.files) {
 		f := v.files[i]
+		if limit != 0 && limit <= v.sealedTo {
+			continue // all of it is in segments, and the file may be used again
+		}
 		if f.Header.Number > v.mark.File {
 			break // nothing in it is synced
 		}

@@ -1,0 +1,362 @@
+package filestore
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/cloudtraceservice/cts"
+	"github.com/cloudtraceservice/cts/internal/vfs"
+	"github.com/cloudtraceservice/cts/store/internal/segment"
+)
+
+// keeper moves what is in finished log files into segments, and merges segments. It
+// works beside the appends and queries: what it made is shown by one change of the
+// manifest and then of the view.
+type keeper struct {
+	store *Store
+
+	mu       sync.Mutex // held while the manifest is changed
+	manifest *manifest
+
+	seals, merges chan struct{} // have an element when there may be something to do
+	quit          chan struct{}
+	running       sync.WaitGroup
+	merging       sync.Mutex // held by a merge: one at a time
+
+	room    sync.Cond // of backlog, see admit
+	roomMu  sync.Mutex
+	backlog int64 // bytes of the log files that wait to be sealed
+	failure error // of the last attempt to seal; nil when it succeeded
+}
+
+func newKeeper(s *Store, m *manifest) *keeper {
+	k := &keeper{
+		store: s, manifest: m,
+		seals: make(chan struct{}, 1), merges: make(chan struct{}, 1), quit: make(chan struct{}),
+	}
+	k.room.L = &k.roomMu
+	return k
+}
+
+// start begins the work in the background, unless tests do it at places of their own.
+func (k *keeper) start() {
+	if k.store.opts.run != nil || k.store.opts.unsealed {
+		return
+	}
+	k.running.Go(func() { k.loop(k.seals, k.sealAll) })
+	k.running.Go(func() { k.loop(k.merges, k.mergeAll) })
+	k.kick()
+}
+
+func (k *keeper) loop(wake <-chan struct{}, work func()) {
+	for {
+		select {
+		case <-k.quit:
+			return
+		case <-wake:
+			work()
+		}
+	}
+}
+
+// stop ends the work; a segment that is being written is given up.
+func (k *keeper) stop() {
+	close(k.quit)
+	k.running.Wait()
+}
+
+func (k *keeper) stopping() bool {
+	select {
+	case <-k.quit:
+		return true
+	default:
+		return false
+	}
+}
+
+// kick makes the keeper look for work.
+func (k *keeper) kick() {
+	if k.store.opts.unsealed {
+		return
+	}
+	if run := k.store.opts.run; run != nil {
+		run(func() { k.sealAll(); k.mergeAll() })
+		return
+	}
+	for _, wake := range []chan struct{}{k.seals, k.merges} {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// report tells the keeper how much waits to be sealed.
+func (k *keeper) report(backlog int64) {
+	k.roomMu.Lock()
+	defer k.roomMu.Unlock()
+	k.backlog = backlog
+	k.room.Broadcast()
+}
+
+// admit waits while more waits to be sealed than should, unless
+// sealing fails. It returns an error when the log can't be let grow any more.
+func (k *keeper) admit() error {
+	limit := k.store.opts.LogFileBytes * maxBacklogFiles
+	k.roomMu.Lock()
+	defer k.roomMu.Unlock()
+	for k.backlog > limit && k.failure == nil && k.store.opts.run == nil && !k.store.opts.unsealed {
+		k.room.Wait()
+	}
+	if k.failure != nil && k.backlog > 4*limit {
+		return fmt.Errorf("filestore: %w: the log has %d bytes that can't be sealed: %w", cts.ErrStoreFull, k.backlog, k.failure)
+	}
+	return nil
+}
+
+// maxBacklogFiles is how many full log files may wait to be sealed.
+const maxBacklogFiles = 8
+
+// outcome notes how an attempt to seal ended.
+func (k *keeper) outcome(err error) {
+	k.roomMu.Lock()
+	defer k.roomMu.Unlock()
+	k.failure = err
+	k.room.Broadcast()
+}
+
+// sealAll seals every log file that is finished.
+func (k *keeper) sealAll() {
+	for !k.stopping() {
+		more, err := k.sealOne()
+		k.outcome(err)
+		if err != nil {
+			k.store.journal.failed("seal", segmentsName, err)
+			return
+		}
+		if !more {
+			return
+		}
+		k.kickMerge()
+	}
+}
+
+func (k *keeper) kickMerge() {
+	select {
+	case k.merges <- struct{}{}:
+	default:
+	}
+}
+
+// sealOne makes a segment of the oldest log file that is finished, and reports whether
+// there was one.
+func (k *keeper) sealOne() (bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	pinned, ok := k.store.pins.acquire()
+	if !ok {
+		return false, nil
+	}
+	defer pinned.release()
+	v := k.store.view.Load()
+	upTo, ok := v.finished(k.manifest.next)
+	if !ok {
+		return false, nil
+	}
+	m := k.manifest.clone()
+	m.number++
+	info, lost, err := k.write(v, m.number, k.manifest.next, upTo)
+	if err != nil {
+		return false, err
+	}
+	m.next = upTo + 1
+	m.lost = slices.Clone(m.lost)
+	for _, hole := range v.holes {
+		if hole.First >= k.manifest.next && hole.Last <= upTo {
+			m.lost = append(m.lost, hole)
+		}
+	}
+	m.lost = mergeLost(m.lost, lost)
+	var s *sealed
+	if info.rows > 0 {
+		m.segments = append(m.segments, info)
+		if s, err = openSealed(k.store.dir, info); err != nil {
+			return false, err
+		}
+	}
+	if err := k.commit(m); err != nil {
+		return false, errors.Join(err, closeSealed(s))
+	}
+	k.store.committer.seal(upTo, s, lost)
+	return true, nil
+}
+
+func closeSealed(s *sealed) error {
+	if s == nil {
+		return nil
+	}
+	return s.Close()
+}
+
+// commit makes a manifest durable. k.mu is held.
+func (k *keeper) commit(m *manifest) error {
+	m.generation++
+	if err := k.store.dir.writeManifest(m); err != nil {
+		return err
+	}
+	k.manifest = m
+	return nil
+}
+
+// finished returns the last position of the oldest log file that has traces from next
+// on, is followed by another and is synced.
+func (v *view) finished(next cts.Position) (upTo cts.Position, ok bool) {
+	for _, f := range v.files[min(1, len(v.files)):] {
+		if first := cts.Position(f.Header.First); first > next {
+			return first - 1, first-1 <= v.synced
+		}
+	}
+	return 0, false
+}
+
+// write writes the traces of the log from one position to another to a new segment
+// file. Those that can't be read are returned as lost.
+func (k *keeper) write(v *view, number uint64, from, upTo cts.Position) (info segmentInfo, lost []*cts.CorruptionError, err error) {
+	w := segment.NewWriter(layout.schema, &segment.Options{Dictionary: v.dictionary(number)})
+	var bodies bodyReader
+	var rows rowMaker
+	for ordinal := v.behind(from - 1); ordinal < v.count && v.position(ordinal) <= upTo; ordinal++ {
+		if k.stopping() {
+			return info, nil, cts.ErrClosed
+		}
+		pos := v.position(ordinal)
+		json, err := bodies.read(v, ordinal)
+		var damaged *cts.CorruptionError
+		if errors.Is(err, errUnreadable) && !errors.Is(err, io.EOF) {
+			return info, nil, fmt.Errorf("filestore: seal: %w", err) // it may be readable later
+		}
+		if errors.As(err, &damaged) {
+			lost = appendLost(lost, damaged)
+			continue
+		}
+		t, err := cts.ParseTrace(json)
+		if err != nil {
+			lost = appendLost(lost, damage(v, ordinal, errNotTrace))
+			continue
+		}
+		if err := w.Add(rows.make(pos, t, json)); err != nil {
+			return info, nil, fmt.Errorf("filestore: seal the trace at position %d: %w", pos, err)
+		}
+	}
+	if w.Rows() == 0 {
+		return info, lost, nil
+	}
+	info, err = k.writeFile(number, func(out *bufio.Writer) (segment.Info, error) { return w.Finish(out) })
+	info.first, info.last = from, upTo
+	return info, lost, err
+}
+
+// dictionaryLife is how many segments are written with one dictionary of phrases. Learning
+// one costs about as much as writing a tenth of a segment; one that is old fits worse.
+const dictionaryLife = 16
+
+// dictionary returns the dictionary of the last segment for the one with a number, nil
+// if that should learn one of its own.
+func (v *view) dictionary(number uint64) (d []byte) {
+	if number%dictionaryLife == 0 || len(v.segments) == 0 {
+		return nil
+	}
+	last := v.segments[len(v.segments)-1]
+	_ = last.guarded(func() error { // damage costs the dictionary and no more
+		if err := last.prepare(); err != nil {
+			return err
+		}
+		d = bytes.Clone(last.texts.Load().Dictionary())
+		return nil
+	})
+	return d
+}
+
+// writeFile makes a segment file of what is written to it. It has its name when it is
+// durable.
+func (k *keeper) writeFile(number uint64, fill func(out *bufio.Writer) (segment.Info, error)) (info segmentInfo, err error) {
+	dir := k.store.dir
+	name := dir.path(segmentName(number))
+	f, err := vfs.CreateTemp(dir.fs, filepath.Dir(name), filePerm)
+	if err != nil {
+		return info, fmt.Errorf("filestore: %w", storeFull(err))
+	}
+	out := bufio.NewWriterSize(f, 256<<10)
+	i, err := fill(out)
+	if err == nil {
+		err = out.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = dir.fs.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return info, errors.Join(fmt.Errorf("filestore: %s: %w", segmentName(number), storeFull(err)), dir.fs.Remove(f.Name()))
+	}
+	if err := dir.fs.SyncDir(filepath.Dir(name)); err != nil {
+		return info, fmt.Errorf("filestore: %w", err)
+	}
+	return segmentInfo{
+		number: number, rows: i.Rows, bytes: i.FileBytes, minTime: i.MinTime, maxTime: i.MaxTime,
+		minRecord: i.MinRecord, maxRecord: i.MaxRecord,
+	}, nil
+}
+
+// mergeLost adds losses to a list, in order of position.
+func mergeLost(list, more []*cts.CorruptionError) []*cts.CorruptionError {
+	all := slices.Concat(list, more)
+	slices.SortFunc(all, func(a, b *cts.CorruptionError) int { return int(int64(a.First) - int64(b.First)) })
+	var joined []*cts.CorruptionError
+	for _, d := range all {
+		joined = appendLost(joined, d)
+	}
+	return joined
+}
+
+// Compact seals everything that is stored and merges the segments as far as they may
+// grow, which otherwise happens by itself as the log grows. It is for before a backup,
+// after a bulk load, or when the store will only be read from now on.
+func (s *Store) Compact(ctx context.Context) error {
+	if err := s.sealEverything(ctx); err != nil {
+		return err
+	}
+	return s.keeper.mergeFully(ctx)
+}
+
+// sealEverything moves all of the log into segments.
+func (s *Store) sealEverything(ctx context.Context) error {
+	if err := s.changeable(ctx); err != nil {
+		return err
+	}
+	if _, err := s.await(ctx, &batch{flush: true, rotate: true, done: make(chan outcome, 1)}); err != nil {
+		return err
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		more, err := s.keeper.sealOne()
+		s.keeper.outcome(err)
+		if err != nil {
+			return err
+		}
+		if !more {
+			return nil
+		}
+	}
+}

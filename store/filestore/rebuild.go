@@ -1,0 +1,151 @@
+package filestore
+
+import (
+	"fmt"
+
+	"github.com/cloudtraceservice/cts"
+	"github.com/cloudtraceservice/cts/store/internal/segment"
+)
+
+// traceReader makes traces of rows. The traces are made of memory that nobody changes
+// later; only the Trace itself is used again.
+type traceReader struct {
+	s       *sealed
+	texts   segment.TextReader
+	trace   cts.Trace
+	json    []byte
+	bytes   []byte
+	fields  []filled
+	fixed   []fixed
+	reading []reading
+	rest    *segment.ColumnReader
+}
+
+// reading is a column that has different values in the segment.
+type reading struct {
+	column *segment.ColumnReader
+	set    func(t *cts.Trace, v string)
+}
+
+// fixed is a column that has one value in the whole segment, which is not "".
+type fixed struct {
+	value string
+	set   func(t *cts.Trace, v string)
+}
+
+// filled is a value of the row that is being read, which ends at this place of bytes.
+type filled struct {
+	set func(t *cts.Trace, v string)
+	end int
+}
+
+func newTraceReader(s *sealed) (*traceReader, error) {
+	r := &traceReader{s: s}
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	for i := range layout.schema.Columns {
+		c, err := s.column(i, segment.Values)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case c == nil:
+		case i == len(layout.columns):
+			r.rest = c
+		case c.Kind() == segment.Const:
+			if v := string(c.AppendValue(nil, 0)); v != "" {
+				r.fixed = append(r.fixed, fixed{v, layout.columns[i].set})
+			}
+		default:
+			r.reading = append(r.reading, reading{c, layout.columns[i].set})
+		}
+	}
+	return r, nil
+}
+
+// read returns the trace of a row with its JSON, which are valid until the next call.
+// The trace is without its bodies if heads only are asked for.
+func (r *traceReader) read(row uint32, heads bool) (*cts.Trace, []byte, error) {
+	rest := restNone
+	if r.rest != nil {
+		r.bytes = r.rest.AppendValue(r.bytes[:0], r.rest.Code(row))
+		rest = string(r.bytes)
+	}
+	var texts [][]byte
+	if !heads || rest != restNone {
+		var err error
+		if texts, err = r.s.bodies(row, &r.texts); err != nil {
+			return nil, nil, err
+		}
+	}
+	if rest == restRaw {
+		return r.raw(row, string(texts[textRest]), heads)
+	}
+	r.head(row)
+	t := &r.trace
+	if rest == restJSON {
+		left, err := cts.ParseTrace(texts[textRest])
+		if err != nil {
+			return nil, nil, r.s.lostRow(row, errNotTrace) // the cause may quote the record
+		}
+		addRest(t, left)
+	}
+	if !heads {
+		t.Request, t.Response, t.Message = bodies(texts)
+	}
+	r.json = t.AppendJSON(r.json[:0])
+	return t, r.json, nil
+}
+
+// bodies returns the texts that heads are without, in one piece of memory.
+func bodies(texts [][]byte) (request, response, message string) {
+	a, b := len(texts[textRequest]), len(texts[textResponse])
+	all := make([]byte, 0, a+b+len(texts[textMessage]))
+	all = append(append(append(all, texts[textRequest]...), texts[textResponse]...), texts[textMessage]...)
+	s := view0(all) // nobody writes to it any more
+	return s[:a], s[a : a+b], s[a+b:]
+}
+
+// head fills the trace from the columns.
+func (r *traceReader) head(row uint32) {
+	r.bytes, r.fields = r.bytes[:0], r.fields[:0]
+	for i := range r.reading {
+		c := &r.reading[i]
+		n := len(r.bytes)
+		r.bytes = c.column.AppendValue(r.bytes, c.column.Code(row))
+		if len(r.bytes) > n {
+			r.fields = append(r.fields, filled{c.set, len(r.bytes)})
+		}
+	}
+	r.trace = cts.Trace{Time: r.s.time(row), RecordTime: r.s.record(row)}
+	for i := range r.fixed {
+		r.fixed[i].set(&r.trace, r.fixed[i].value)
+	}
+	values, start := string(r.bytes), 0
+	for _, f := range r.fields {
+		f.set(&r.trace, values[start:f.end])
+		start = f.end
+	}
+}
+
+// raw returns a trace that is kept as its JSON.
+func (r *traceReader) raw(row uint32, json string, heads bool) (*cts.Trace, []byte, error) {
+	t, err := cts.ParseTrace([]byte(json))
+	if err != nil {
+		return nil, nil, r.s.lostRow(row, errNotTrace)
+	}
+	r.trace = *t
+	if heads {
+		r.trace.Request, r.trace.Response, r.trace.Message = "", "", ""
+		r.json = r.trace.AppendJSON(r.json[:0])
+		return &r.trace, r.json, nil
+	}
+	return &r.trace, []byte(json), nil
+}
+
+// lostRow returns the error for a row that can't be read.
+func (s *sealed) lostRow(row uint32, err error) *cts.CorruptionError {
+	pos := s.position(row)
+	return s.lost(pos, pos, fmt.Errorf("a trace can't be read: %w", err))
+}

@@ -1,0 +1,67 @@
+package filestore
+
+import (
+	"bytes"
+
+	"github.com/cloudtraceservice/cts"
+	"github.com/cloudtraceservice/cts/store/internal/segment"
+)
+
+// rowMaker makes rows of traces. It has one row, which it fills again and again.
+type rowMaker struct {
+	row  segment.Row
+	json []byte
+	rest []byte
+}
+
+// make returns the row of a trace whose stored JSON is given. It is valid until the
+// next call.
+func (m *rowMaker) make(pos cts.Position, t *cts.Trace, json []byte) *segment.Row {
+	if m.row.Values == nil {
+		m.row.Values = make([]string, len(layout.schema.Columns))
+		m.row.Texts = make([]string, textCount)
+	}
+	m.row.Position, m.row.Time, m.row.Record = uint64(pos), t.Time, t.RecordTime
+	for i := range layout.columns {
+		m.row.Values[i] = layout.columns[i].get(t)
+	}
+	m.row.Texts[textRequest], m.row.Texts[textResponse], m.row.Texts[textMessage] = t.Request, t.Response, t.Message
+	kind, rest := restNone, ""
+	m.json = t.AppendJSON(m.json[:0])
+	switch {
+	case !bytes.Equal(m.json, json):
+		kind, rest = restRaw, string(json)
+	case hasRest(t):
+		left := restOf(t)
+		m.rest = left.AppendJSON(m.rest[:0])
+		kind, rest = restJSON, string(m.rest)
+	}
+	m.row.Values[len(layout.columns)], m.row.Texts[textRest] = kind, rest
+	return &m.row
+}
+
+// hasRest reports whether there is something in t that no column holds.
+func hasRest(t *cts.Trace) bool {
+	e := &t.Ext
+	return len(t.Unknown)+len(t.User.Unknown)+len(t.User.Domain.Unknown)+len(e.Authorization)+len(e.Resources)+
+		len(e.Changes)+len(e.Cut)+len(e.Redacted)+len(e.Foreign) != 0 || !e.Gap.IsZero()
+}
+
+// restOf returns a trace with what no column of t holds.
+func restOf(t *cts.Trace) *cts.Trace {
+	r := &cts.Trace{Unknown: t.Unknown}
+	r.User.Unknown, r.User.Domain.Unknown = t.User.Unknown, t.User.Domain.Unknown
+	r.Ext = cts.Ext{
+		Authorization: t.Ext.Authorization, Resources: t.Ext.Resources, Changes: t.Ext.Changes,
+		Cut: t.Ext.Cut, Redacted: t.Ext.Redacted, Gap: t.Ext.Gap, Foreign: t.Ext.Foreign,
+	}
+	return r
+}
+
+// addRest puts back what restOf took.
+func addRest(t, r *cts.Trace) {
+	t.Unknown, t.User.Unknown, t.User.Domain.Unknown = r.Unknown, r.User.Unknown, r.User.Domain.Unknown
+	e := &t.Ext
+	e.Authorization, e.Resources, e.Changes = r.Ext.Authorization, r.Ext.Resources, r.Ext.Changes
+	e.Cut, e.Redacted, e.Gap, e.Foreign = r.Ext.Cut, r.Ext.Redacted, r.Ext.Gap, r.Ext.Foreign
+}

@@ -1,0 +1,252 @@
+package filestore
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/cloudtraceservice/cts"
+)
+
+// source yields the traces that a query accepts from one place, in the query's order.
+type source interface {
+	// head returns time and position of the next trace, and false behind the last.
+	// After an error, which is damage, it goes on behind it.
+	head() (time int64, pos cts.Position, ok bool, err error)
+
+	// entry returns the trace that head told of, and goes on behind it.
+	entry() (cts.Entry, error)
+
+	// skip passes over up to n traces that come before a place in the query's order,
+	// or before the end without one, if it can do so faster than one by one.
+	skip(n int, until *place) (int, error)
+}
+
+// place is a place in the order of a query.
+type place struct {
+	time int64
+	pos  cts.Position
+}
+
+// sources merges the traces of the segments and of the log. A segment is not looked at
+// before the query's order has come to its times.
+type sources struct {
+	ctx     context.Context
+	q       *cts.Query
+	scan    *cts.Scan
+	pending []*sealed // in the order in which they are needed
+	active  []source
+	heads   []place // of active
+	known   []bool  // whether the element of heads is
+}
+
+func newSources(ctx context.Context, v *view, q *cts.Query, scan *cts.Scan, log source) *sources {
+	m := &sources{ctx: ctx, q: q, scan: scan}
+	for _, s := range v.segments {
+		lo, hi := q.From, q.To
+		least, most := s.info.minTime, s.info.maxTime
+		if q.ByRecordTime {
+			least, most = s.info.minRecord, s.info.maxRecord
+		}
+		if (lo == 0 || most >= lo) && (hi == 0 || least < hi) {
+			m.pending = append(m.pending, s)
+		}
+	}
+	slices.SortStableFunc(m.pending, func(a, b *sealed) int {
+		if q.Order == cts.Newest {
+			return cmp.Compare(b.info.maxTime, a.info.maxTime)
+		}
+		return cmp.Compare(a.info.minTime, b.info.minTime)
+	})
+	if log != nil {
+		m.add(log)
+	}
+	return m
+}
+
+func (m *sources) add(s source) {
+	m.active, m.heads, m.known = append(m.active, s), append(m.heads, place{}), append(m.known, false)
+}
+
+// before reports whether a comes before b in the query's order.
+func (m *sources) before(a, b place) bool {
+	c := cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.pos, b.pos))
+	return c < 0 == (m.q.Order == cts.Oldest) && c != 0
+}
+
+// next returns the source whose next trace comes first, nil when there is none. An
+// error is damage, past which the caller may go on, or the context's.
+func (m *sources) next() (source, error) {
+	for {
+		best, err := m.best()
+		if err != nil {
+			return nil, err
+		}
+		if len(m.pending) > 0 && (best < 0 || !m.before(m.heads[best], m.bound())) {
+			s := m.pending[0]
+			m.pending = m.pending[1:]
+			if err := m.open(s); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if best < 0 {
+			return nil, nil
+		}
+		return m.active[best], nil
+	}
+}
+
+// bound returns a place that nothing in the next pending segment comes before.
+func (m *sources) bound() place {
+	if m.q.Order == cts.Newest {
+		return place{m.pending[0].info.maxTime, ^cts.Position(0)}
+	}
+	return place{m.pending[0].info.minTime, 0}
+}
+
+// best returns the index of the active source that comes first, -1 for none.
+func (m *sources) best() (int, error) {
+	best := -1
+	for i := 0; i < len(m.active); i++ {
+		if !m.known[i] {
+			if err := m.ctx.Err(); err != nil {
+				return -1, err
+			}
+			time, pos, ok, err := m.active[i].head()
+			if err != nil {
+				return -1, err
+			}
+			if !ok {
+				m.active = slices.Delete(m.active, i, i+1)
+				m.heads = slices.Delete(m.heads, i, i+1)
+				m.known = slices.Delete(m.known, i, i+1)
+				i--
+				if best > i {
+					best--
+				}
+				continue
+			}
+			m.heads[i], m.known[i] = place{time, pos}, true
+		}
+		if best < 0 || m.before(m.heads[i], m.heads[best]) {
+			best = i
+		}
+	}
+	return best, nil
+}
+
+func (m *sources) open(s *sealed) error {
+	return s.guarded(func() error {
+		c, err := newSegmentScan(s, m.q, m.scan)
+		if err != nil || c == nil {
+			return err
+		}
+		r, err := newTraceReader(s)
+		if err != nil {
+			return err
+		}
+		m.add(&segmentSource{s: s, scan: c, reader: r, run: m.scan, heads: m.q.Heads})
+		return nil
+	})
+}
+
+// take returns the next trace of a source that next returned.
+func (m *sources) take(s source) (cts.Entry, error) {
+	for i := range m.active {
+		if m.active[i] == s {
+			m.known[i] = false
+		}
+	}
+	return s.entry()
+}
+
+// skip passes over the first n traces. It returns over how many, which is fewer behind
+// an error or at the end.
+func (m *sources) skip(n int) (skipped int, err error) {
+	for skipped < n {
+		s, err := m.next()
+		if s == nil || err != nil {
+			return skipped, err
+		}
+		k, err := s.skip(n-skipped, m.until(s))
+		for i := range m.active {
+			if m.active[i] == s {
+				m.known[i] = false
+			}
+		}
+		if skipped += k; err != nil {
+			return skipped, err
+		}
+	}
+	return skipped, nil
+}
+
+// until returns the place up to which a source alone has traces, nil if it is alone to
+// the end.
+func (m *sources) until(s source) *place {
+	var first *place
+	take := func(p place) {
+		if first == nil || m.before(p, *first) {
+			first = &p
+		}
+	}
+	for i := range m.active {
+		if m.active[i] != s {
+			take(m.heads[i])
+		}
+	}
+	if len(m.pending) > 0 {
+		take(m.bound())
+	}
+	return first
+}
+
+// segmentSource is the source of a segment.
+type segmentSource struct {
+	s      *sealed
+	scan   *segmentScan
+	reader *traceReader
+	run    *cts.Scan
+	heads  bool
+	row    uint32
+	ready  bool // row is the next one
+}
+
+func (s *segmentSource) head() (time int64, pos cts.Position, ok bool, err error) {
+	err = s.s.guarded(func() error {
+		if !s.ready {
+			s.row, s.ready, err = s.scan.next()
+			if err != nil || !s.ready {
+				return err
+			}
+		}
+		time, pos, ok = s.s.time(s.row), s.s.position(s.row), true
+		return nil
+	})
+	return time, pos, ok, err
+}
+
+func (s *segmentSource) entry() (e cts.Entry, err error) {
+	s.ready = false
+	err = s.s.guarded(func() error {
+		t, json, err := s.reader.read(s.row, s.heads)
+		if err == nil {
+			e = s.run.Entry(s.s.position(s.row), t, json)
+		}
+		return err
+	})
+	return e, err
+}
+
+func (s *segmentSource) skip(n int, until *place) (skipped int, err error) {
+	if s.ready {
+		s.ready = false
+		skipped, n = 1, n-1
+	}
+	err = s.s.guarded(func() error {
+		skipped += s.scan.skip(n, until)
+		return nil
+	})
+	return skipped, err
+}
