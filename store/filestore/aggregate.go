@@ -74,18 +74,44 @@ const countedRows = 128 << 10
 
 // countSegments counts the rows of the segments that the query accepts, in parallel.
 func countSegments(ctx context.Context, v *view, q *cts.Query, a cts.Aggregation, scan *cts.Scan, total *cts.Groups) error {
+	var counters []*counter
+	many := false
+	for _, s := range newSources(ctx, v, q, scan, nil).pending {
+		c, err := newCounter(s, q, a, scan)
+		if err != nil && !total.Damaged(err) {
+			return err
+		}
+		if c != nil {
+			counters = append(counters, c)
+			many = many || !c.small()
+		}
+	}
+	if many {
+		return countParallel(ctx, counters, q, a, total)
+	}
+	for _, c := range counters {
+		if err := c.s.guarded(func() error { return c.count(ctx, total) }); err != nil && !total.Damaged(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// smallCount is the most rows that one goroutine counts alone.
+const smallCount = 4096
+
+// small reports whether there is little to count.
+func (c *counter) small() bool {
+	return c.whole() || c.list != nil && c.list.to-c.list.from <= smallCount || c.hi-c.lo <= smallCount
+}
+
+// countParallel counts on all processors.
+func countParallel(ctx context.Context, counters []*counter, q *cts.Query, a cts.Aggregation, total *cts.Groups) error {
 	parts := make(chan *counter)
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error {
 		defer close(parts)
-		for _, s := range newSources(ctx, v, q, scan, nil).pending {
-			c, err := newCounter(s, q, a, scan)
-			if err != nil {
-				if total.Damaged(err) {
-					continue
-				}
-				return err
-			}
+		for _, c := range counters {
 			for part := range c.split(countedRows) {
 				select {
 				case parts <- part:
@@ -166,9 +192,6 @@ func newCounter(s *sealed, q *cts.Query, a cts.Aggregation, scan *cts.Scan) (c *
 // split yields counters for parts of the rows.
 func (c *counter) split(rows uint32) func(yield func(*counter) bool) {
 	return func(yield func(*counter) bool) {
-		if c == nil {
-			return
-		}
 		if c.list != nil || c.whole() {
 			yield(c)
 			return

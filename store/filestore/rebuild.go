@@ -10,15 +10,20 @@ import (
 // traceReader makes traces of rows. The traces are made of memory that nobody changes
 // later; only the Trace itself is used again.
 type traceReader struct {
-	s       *sealed
-	texts   segment.TextReader
-	trace   cts.Trace
-	json    []byte
-	bytes   []byte
-	fields  []filled
+	*readPlan
+	s      *sealed
+	texts  segment.TextReader
+	trace  cts.Trace
+	json   []byte
+	bytes  []byte
+	fields []filled
+}
+
+// readPlan is what there is to read of a row in a segment. It is made once.
+type readPlan struct {
 	fixed   []fixed
 	reading []reading
-	rest    *segment.ColumnReader
+	rest    *segment.ColumnReader // nil if there is no rest in the whole segment
 }
 
 // reading is a column that has different values in the segment.
@@ -40,28 +45,42 @@ type filled struct {
 }
 
 func newTraceReader(s *sealed) (*traceReader, error) {
-	r := &traceReader{s: s}
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
+	p := s.reading.Load()
+	if p == nil {
+		var err error
+		if p, err = newReadPlan(s); err != nil {
+			return nil, err
+		}
+		s.reading.Store(p)
+	}
+	return &traceReader{readPlan: p, s: s}, nil
+}
+
+func newReadPlan(s *sealed) (*readPlan, error) {
+	p := new(readPlan)
 	for i := range layout.schema.Columns {
 		c, err := s.column(i, segment.Values)
 		if err != nil {
 			return nil, err
 		}
+		constant := ""
+		if c != nil && c.Kind() == segment.Const {
+			constant = string(c.AppendValue(nil, 0))
+		}
 		switch {
-		case c == nil:
+		case c == nil || c.Kind() == segment.Const && constant == "":
 		case i == len(layout.columns):
-			r.rest = c
+			p.rest = c
 		case c.Kind() == segment.Const:
-			if v := string(c.AppendValue(nil, 0)); v != "" {
-				r.fixed = append(r.fixed, fixed{v, layout.columns[i].set})
-			}
+			p.fixed = append(p.fixed, fixed{constant, layout.columns[i].set})
 		default:
-			r.reading = append(r.reading, reading{c, layout.columns[i].set})
+			p.reading = append(p.reading, reading{c, layout.columns[i].set})
 		}
 	}
-	return r, nil
+	return p, nil
 }
 
 // read returns the trace of a row with its JSON, which are valid until the next call.

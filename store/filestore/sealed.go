@@ -24,6 +24,8 @@ type sealed struct {
 
 	order atomic.Pointer[segment.Order] // set by prepare, like texts
 	texts atomic.Pointer[segment.Texts]
+
+	reading atomic.Pointer[readPlan] // set by newTraceReader
 }
 
 // openSealed maps a segment and checks its header and footer. Damage is a
