@@ -49,7 +49,7 @@ func twins(t *testing.T, fsys vfs.FS, dir string) (*filestore.Store, *memstore.S
 // questions are queries that go through every way of finding rows.
 func questions(sample *cts.Trace) map[string]cts.Query {
 	var q cts.Query
-	at := func(ms int64) time.Time { return time.UnixMilli(ms) }
+	at := time.UnixMilli
 	word := "nothing"
 	for _, w := range strings.FieldsFunc(sample.Request, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
 		word = w
@@ -107,9 +107,13 @@ func TestSealedAnswersAsMemory(t *testing.T) {
 				sameTraces(t, got, want)
 				q.Limit, q.Skip = 0, 0
 				for _, a := range []cts.Aggregation{
-					{}, {By: []cts.Field{cts.FieldUser}}, {By: []cts.Field{cts.FieldServiceType}, Top: 3},
-					{By: []cts.Field{cts.FieldTraceRating, cts.FieldSourceIP}}, {Every: time.Hour, By: []cts.Field{cts.FieldOutcome}},
-					{By: []cts.Field{cts.Label("team")}}, {By: []cts.Field{cts.FieldTraceID}, Top: 5},
+					{},
+					{By: []cts.Field{cts.FieldUser}},
+					{By: []cts.Field{cts.FieldServiceType}, Top: 3},
+					{By: []cts.Field{cts.FieldTraceRating, cts.FieldSourceIP}},
+					{Every: time.Hour, By: []cts.Field{cts.FieldOutcome}},
+					{By: []cts.Field{cts.Label("team")}},
+					{By: []cts.Field{cts.FieldTraceID}, Top: 5},
 				} {
 					want, err := cts.Aggregate(background, m, q, a)
 					if err != nil {
