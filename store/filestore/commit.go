@@ -25,7 +25,8 @@ type committer struct {
 	index        index
 	base         int64               // bytes of the log when it was opened
 	starts       map[*wal.File]int64 // bytes of the log when each file was begun
-	published    int64               // bytes of the log when the view was published
+	synced       wal.Mark            // of what was synced when the committer published last
+	total        int64               // bytes of the log then
 	segmentBytes int64
 	passed       uint64 // the newest file that the keeper was told of
 
@@ -326,15 +327,20 @@ func (c *committer) write() error {
 	return nil
 }
 
-// publish moves the mark to what is synced, and then shows the index to readers. c.mu is
-// held.
+// publish moves the mark to what is synced, and then shows the index to readers. Only
+// the committer calls it, with c.mu held: the log and the mark are its own.
 func (c *committer) publish() {
-	synced := c.log.Synced()
-	if err := c.mark.Write(synced); err != nil {
+	c.synced, c.total = c.log.Synced(), c.base+c.log.Bytes()
+	if err := c.mark.Write(c.synced); err != nil {
 		c.store.journal.failed("write", markName, err)
 	}
-	c.index.synced, c.index.mark = cts.Position(synced.Next-1), synced
-	c.index.bytes, c.published = c.logBytes(), c.base+c.log.Bytes()
+	c.show()
+}
+
+// show shows the index to readers. c.mu is held.
+func (c *committer) show() {
+	c.index.synced, c.index.mark = cts.Position(c.synced.Next-1), c.synced
+	c.index.bytes = c.logBytes()
 	c.store.view.Store(c.index.snapshot())
 	c.store.growth.wake()
 }
@@ -358,7 +364,7 @@ func (c *committer) config() wal.Config {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.index.slot(f)
-			c.starts[f] = c.published
+			c.starts[f] = c.total
 			pinAll(&s.pins, f)
 		},
 		Moved: func(from uint64, to *wal.File, delta int64) {

@@ -21,8 +21,8 @@ func (c *committer) seal(upTo cts.Position, s *sealed, lost []*cts.CorruptionErr
 		c.segmentBytes += s.info.bytes
 		pinAll(&c.store.pins, s)
 	}
-	c.publish()
-	c.ids.drop(upTo) // behind publish: who misses an id sees by the view's epoch that it was dropped
+	c.show()
+	c.ids.drop(upTo) // behind show: who misses an id sees by the view's epoch that it was dropped
 	backlog := c.backlog()
 	c.mu.Unlock()
 	for _, f := range unused {
@@ -59,7 +59,7 @@ func (c *committer) replaceSegments(parts []segmentInfo, merged *sealed) {
 	c.segmentBytes += merged.info.bytes
 	c.index.segments = segments
 	pinAll(&c.store.pins, merged)
-	c.publish()
+	c.show()
 	c.mu.Unlock()
 	c.retire(old)
 }
@@ -91,9 +91,8 @@ func (c *committer) backlog() int64 {
 
 // logBytes returns the bytes of the log that are not sealed. c.mu is held.
 func (c *committer) logBytes() int64 {
-	total := c.base + c.log.Bytes()
 	if len(c.index.files) > 0 {
-		return total - c.starts[c.index.files[0]]
+		return c.total - c.starts[c.index.files[0]]
 	}
 	return 0
 }

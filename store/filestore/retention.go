@@ -288,7 +288,7 @@ func (c *committer) dropSegments(oldest cts.Position) {
 	})
 	c.index.holes = slices.DeleteFunc(slices.Clone(c.index.holes), func(h *cts.CorruptionError) bool { return h.Last < oldest })
 	c.index.oldest = oldest
-	c.publish()
+	c.show()
 	c.mu.Unlock()
 	c.retire(old)
 }

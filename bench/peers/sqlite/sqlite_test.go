@@ -1,0 +1,20 @@
+package sqlite_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/cloudtraceservice/cts/bench/contest"
+	"github.com/cloudtraceservice/cts/bench/contest/contesttest"
+	"github.com/cloudtraceservice/cts/bench/peers/sqlite"
+)
+
+func open(dir string) (contest.Database, error) { return sqlite.Open(context.Background(), dir) }
+
+func TestDatabase(t *testing.T) { contesttest.Database(t, open) }
+
+func TestDurable(t *testing.T) {
+	contesttest.Durable(t, func(dir string) (contest.Durable, error) {
+		return sqlite.OpenDurable(context.Background(), dir)
+	}, open)
+}
