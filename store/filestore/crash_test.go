@@ -85,6 +85,9 @@ func TestCrashInRecovery(t *testing.T) {
 // TestFailedWriteback fails each sync of the scenario on an operating system that
 // forgets what it could not write, so that only writing again helps.
 func TestFailedWriteback(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine does everything here: run without the race detector")
+	}
 	for _, level := range levels {
 		t.Run(level.String(), func(t *testing.T) {
 			for n := 1; ; n++ {

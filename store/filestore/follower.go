@@ -179,6 +179,9 @@ func (f *follower) open(last uint64, marked bool) ([]*wal.File, error) {
 			continue
 		}
 		file, _, err := openLogFile(f.dir, f.id, number, false)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // taken out of the log since it was listed; if it should be there, its traces are missing
+		}
 		if err != nil {
 			return opened, err
 		}

@@ -93,7 +93,11 @@ func TestSealedAnswersAsMemory(t *testing.T) {
 	if st := s.Status(); st.Segments < 3 || st.Sealed == st.Traces {
 		t.Fatalf("the store is not in all of its forms: %+v", st)
 	}
-	for _, n := range []int{3, 480, 650, 890} {
+	samples := []int{3, 480, 650, 890}
+	if raceEnabled {
+		samples = samples[:1]
+	}
+	for _, n := range samples {
 		for name, q := range questions(storetest.Traces(7, 900)[n]) {
 			t.Run(fmt.Sprintf("%d/%s", n, name), func(t *testing.T) {
 				want, err := cts.Collect(m.Query(background, q))
@@ -184,6 +188,9 @@ func TestSealedGivesBackTheBytes(t *testing.T) {
 // TestDamagedSegment damages each segment file in turn, in places all over it: what is
 // readable is, the rest is reported, and nothing is made up.
 func TestDamagedSegment(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine does everything here: run without the race detector")
+	}
 	s, _ := twins(t, vfstest.NewMemFS(), "/other")
 	if err := s.Sync(background); err != nil {
 		t.Fatal(err)
