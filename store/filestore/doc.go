@@ -17,8 +17,8 @@
 // immutable segment, in which fields are columns with dictionaries and lists of the
 // rows that have a value, and bodies lie apart, compressed so that one can be opened
 // without its neighbours. Neighbouring segments are merged as the store grows. Queries
-// find traces by any field in microseconds, however many there are, and counts come from
-// the columns ([Store.Aggregate]). [Store.Compact] does all that is left to do at once.
+// find traces by any field without reading the others, and counts come from the columns
+// ([Store.Aggregate]). [Store.Compact] does all that is left to do at once.
 //
 // [Store.Retain] drops the oldest segments; nothing is dropped otherwise.
 //

@@ -130,13 +130,14 @@ const stretch512 = 512
 // mask has one bit for each row of a stretch.
 type mask [stretch512 / 64]uint64
 
-// stretchOf evaluates a node for the rows [from, to), at most stretch512: which ones
-// pass for sure, and which ones may pass.
+// stretchEvaluator judges stretches of rows.
 type stretchEvaluator struct {
 	evaluator
 	codes [stretch512]uint32
 }
 
+// masks evaluates a node for the rows [from, to), at most stretch512: which ones pass
+// for sure, and which ones may pass.
 func (e *stretchEvaluator) masks(n *node, from, to uint32) (certain, possible mask) {
 	switch n.op {
 	case nodeAll:

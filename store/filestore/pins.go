@@ -31,7 +31,7 @@ type pin struct {
 	epoch uint64
 }
 
-// add takes what is to be closed with the store.
+// pinAll takes what is to be closed with the store.
 func pinAll[T io.Closer](p *pins, files ...T) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

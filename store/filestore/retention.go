@@ -24,7 +24,7 @@ const (
 // consumers keeps the file CONSUMERS.
 type consumers struct{ mu sync.Mutex }
 
-// text returns the content of CONSUMERS:
+// consumersText returns the content of CONSUMERS:
 //
 //	cts consumers
 //	version 1

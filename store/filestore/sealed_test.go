@@ -189,7 +189,7 @@ func TestSealedGivesBackTheBytes(t *testing.T) {
 // readable is, the rest is reported, and nothing is made up.
 func TestDamagedSegment(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine does everything here: run without the race detector")
+		t.Skip("it reads what is damaged, alone: run without the race detector")
 	}
 	s, _ := twins(t, vfstest.NewMemFS(), "/other")
 	if err := s.Sync(background); err != nil {
