@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -36,10 +37,11 @@ func (s *Store) Aggregate(ctx context.Context, q cts.Query, a cts.Aggregation) (
 	for _, hole := range v.holes {
 		total.Damaged(hole)
 	}
-	if err := countSegments(ctx, v, &q, a, scan, total); err != nil {
+	log := s.logSource(ctx, v, runs, &q, scan)
+	if err := countSegments(ctx, v, &q, a, scan, total, log == nil); err != nil {
 		return nil, err
 	}
-	if log := s.logSource(ctx, v, runs, &q, scan); log != nil {
+	if log != nil {
 		if err := countLog(log, total); err != nil {
 			return nil, err
 		}
@@ -73,7 +75,10 @@ func countLog(log source, total *cts.Groups) error {
 const countedRows = 128 << 10
 
 // countSegments counts the rows of the segments that the query accepts, in parallel.
-func countSegments(ctx context.Context, v *view, q *cts.Query, a cts.Aggregation, scan *cts.Scan, total *cts.Groups) error {
+// Alone says that there is nothing to count but them.
+func countSegments(
+	ctx context.Context, v *view, q *cts.Query, a cts.Aggregation, scan *cts.Scan, total *cts.Groups, alone bool,
+) error {
 	var counters []*counter
 	many := false
 	for _, s := range newSources(ctx, v, q, scan, nil).pending {
@@ -86,11 +91,14 @@ func countSegments(ctx context.Context, v *view, q *cts.Query, a cts.Aggregation
 			many = many || !c.small()
 		}
 	}
+	if len(counters) == 1 {
+		counters[0].alone = alone
+	}
 	if many {
 		return countParallel(ctx, counters, q, a, total)
 	}
 	for _, c := range counters {
-		if err := c.s.guarded(func() error { return c.count(ctx, total) }); err != nil && !total.Damaged(err) {
+		if err := c.countInto(ctx, total); err != nil {
 			return err
 		}
 	}
@@ -102,7 +110,7 @@ const smallCount = 4096
 
 // small reports whether there is little to count.
 func (c *counter) small() bool {
-	return c.whole() || c.list != nil && c.list.to-c.list.from <= smallCount || c.hi-c.lo <= smallCount
+	return c.answered() || c.list != nil && c.list.to-c.list.from <= smallCount || c.hi-c.lo <= smallCount
 }
 
 // countParallel counts on all processors.
@@ -112,7 +120,7 @@ func countParallel(ctx context.Context, counters []*counter, q *cts.Query, a cts
 	work.Go(func() error {
 		defer close(parts)
 		for _, c := range counters {
-			for part := range c.split(countedRows) {
+			for _, part := range c.split(countedRows) {
 				select {
 				case parts <- part:
 				case <-ctx.Done():
@@ -131,7 +139,7 @@ func countParallel(ctx context.Context, counters []*counter, q *cts.Query, a cts
 		workers[i] = g
 		work.Go(func() error {
 			for part := range parts {
-				if err := part.s.guarded(func() error { return part.count(ctx, g) }); err != nil && !g.Damaged(err) {
+				if err := part.countInto(ctx, g); err != nil {
 					return err
 				}
 			}
@@ -156,9 +164,18 @@ type counter struct {
 	a     cts.Aggregation
 	keys  []groupColumn
 	cells []cell
-	used  []uint32 // cells that are not empty
+	used  []uint32   // cells that are not empty
+	alone bool       // nothing else is counted
+	parts *gathering // of which this counts one; nil if it counts all rows
 
 	bucket int64 // that the cells are of
+}
+
+// gathering puts the cells together that parts of one segment have counted.
+type gathering struct {
+	mu   sync.Mutex
+	left int // parts that have not ended
+	sum  *counter
 }
 
 // cell is the count of one combination of codes. Rows come in the order of time, so
@@ -189,41 +206,51 @@ func newCounter(s *sealed, q *cts.Query, a cts.Aggregation, scan *cts.Scan) (c *
 	return c, err
 }
 
-// split yields counters for parts of the rows.
-func (c *counter) split(rows uint32) func(yield func(*counter) bool) {
-	return func(yield func(*counter) bool) {
-		if c.list != nil || c.whole() {
-			yield(c)
-			return
-		}
-		for lo := c.lo; lo < c.hi; lo += rows {
-			part := *c
-			part.lo, part.hi = lo, min(c.hi, lo+rows)
-			part.keys = slices.Clone(c.keys)
-			if !yield(&part) {
-				return
-			}
+// split returns counters for parts of the rows.
+func (c *counter) split(rows uint32) []*counter {
+	if c.list != nil || c.answered() || c.hi-c.lo <= rows {
+		return []*counter{c}
+	}
+	var parts []*counter
+	for lo := c.lo; lo < c.hi; lo += rows {
+		part := *c
+		part.lo, part.hi = lo, min(c.hi, lo+rows)
+		part.keys, part.room, part.texts = slices.Clone(c.keys), nil, nil
+		parts = append(parts, &part)
+	}
+	if c.a.Every == 0 && c.size() > 0 {
+		g := &gathering{left: len(parts), sum: c}
+		for _, part := range parts {
+			part.parts = g
 		}
 	}
+	return parts
 }
 
-// whole reports whether the counts that the segment has of each value are the answer.
-func (c *counter) whole() bool {
+// answered reports whether the counts that the segment has of each value are the answer.
+func (c *counter) answered() bool {
 	return c.plan.op == nodeAll && c.lo == 0 && int(c.hi) == c.s.info.rows && c.s.info.last <= c.ceiling &&
 		!c.q.ByRecordTime && c.a.Every == 0 && (len(c.keys) == 0 || len(c.keys) == 1 && c.keys[0].counted())
 }
 
-// count adds the rows to g. Damage of rows is noted there.
+// countInto counts the rows and adds them to g. Damage is noted there.
+func (c *counter) countInto(ctx context.Context, g *cts.Groups) error {
+	err := c.s.guarded(func() error { return c.count(ctx, g) })
+	if err != nil && !g.Damaged(err) {
+		return err
+	}
+	return c.s.guarded(func() error { return c.deliver(g) })
+}
+
+// count counts the rows, in cells if it can, and else in g. Damage of rows is noted
+// there.
 func (c *counter) count(ctx context.Context, g *cts.Groups) error {
-	if c.whole() {
+	if c.answered() {
 		return c.countWhole(g)
 	}
-	size := 1
-	for i := range c.keys {
-		size *= c.keys[i].size()
-		if size > maxCells || size == 0 {
-			return c.countEach(ctx, g)
-		}
+	size := c.size()
+	if size == 0 {
+		return c.countEach(ctx, g)
 	}
 	c.cells = make([]cell, size)
 	for {
@@ -238,7 +265,7 @@ func (c *counter) count(ctx context.Context, g *cts.Groups) error {
 			return err
 		}
 		if len(rows) == 0 {
-			return c.flush(g)
+			return nil
 		}
 		for len(rows) > 0 {
 			n := len(rows)
@@ -252,6 +279,72 @@ func (c *counter) count(ctx context.Context, g *cts.Groups) error {
 		}
 	}
 }
+
+// size returns how many cells the counts need, 0 if that is too many.
+func (c *counter) size() int {
+	size := 1
+	for i := range c.keys {
+		if size *= c.keys[i].size(); size > maxCells {
+			return 0
+		}
+	}
+	return size
+}
+
+// deliver adds the cells to g: those of all parts together, by the part that ends last.
+func (c *counter) deliver(g *cts.Groups) error {
+	p := c.parts
+	if p == nil {
+		return c.flush(g)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sum.cells == nil {
+		p.sum.cells, p.sum.used = c.cells, c.used
+	} else {
+		p.sum.join(c)
+	}
+	if p.left--; p.left > 0 {
+		return nil
+	}
+	return p.sum.flush(g)
+}
+
+// join adds the cells of another counter of the segment.
+func (c *counter) join(other *counter) {
+	for _, i := range other.used {
+		from, to := &other.cells[i], &c.cells[i]
+		if to.count == 0 {
+			c.used = append(c.used, i)
+			*to = *from
+			continue
+		}
+		to.count += from.count
+		to.first, to.last = min(to.first, from.first), max(to.last, from.last)
+	}
+}
+
+// prune leaves, of the cells that are not empty, those that can be among the top ones.
+func (c *counter) prune() {
+	top := c.a.Top
+	if !c.alone || c.a.Every != 0 || top == 0 || top > mostPruned || len(c.used) <= top {
+		return
+	}
+	best := make([]int64, 0, top+1) // descending
+	for _, i := range c.used {
+		n := c.cells[i].count
+		if len(best) == top && n <= best[top-1] {
+			continue
+		}
+		at := sort.Search(len(best), func(k int) bool { return best[k] < n })
+		best = slices.Insert(best, at, n)
+		best = best[:min(len(best), top)]
+	}
+	c.used = slices.DeleteFunc(c.used, func(i uint32) bool { return c.cells[i].count < best[top-1] })
+}
+
+// mostPruned is the largest Top for which cells are left out before they become groups.
+const mostPruned = 1 << 10
 
 // nextRows returns rows that pass: all of a stretch that were judged together. It
 // returns none behind the last.
@@ -289,8 +382,7 @@ func (c *counter) turn(g *cts.Groups, rows []uint32) (int, error) {
 func (c *counter) countRows(rows []uint32) {
 	from, n := rows[0], uint32(len(rows))
 	if len(c.keys) == 1 && len(c.keys[0].columns) == 1 && rows[n-1]-from == n-1 && !c.q.ByRecordTime {
-		codes := c.codes[:c.keys[0].columns[0].Codes(c.codes[:n], from, from+n)]
-		for i, code := range codes {
+		for i, code := range c.stretchCodes(c.keys[0].columns[0], from, from+n) {
 			c.add(code, int64(from)+int64(i))
 		}
 		return
@@ -336,6 +428,7 @@ func (c *counter) clock(row uint32) int64 {
 
 // flush adds the cells to g and empties them.
 func (c *counter) flush(g *cts.Groups) error {
+	c.prune()
 	values := make([]string, len(c.keys))
 	for _, i := range c.used {
 		rest := i
@@ -384,39 +477,34 @@ func (c *counter) countEach(ctx context.Context, g *cts.Groups) error {
 	}
 }
 
-// countWhole adds what the segment knows of its values.
+// countWhole counts by what the segment knows of its values.
 func (c *counter) countWhole(g *cts.Groups) error {
 	if len(c.keys) == 0 {
 		return g.Add(cts.Group{Count: int64(c.s.info.rows), First: c.s.info.minTime, Last: c.s.info.maxTime})
 	}
 	col := c.keys[0].columns[0]
-	first, last := make([]uint32, col.Len()), make([]uint32, col.Len())
-	var unlisted []uint32
+	c.cells = make([]cell, col.Len())
 	for code := range uint32(col.Len()) {
+		if n := col.Count(code); n > 0 {
+			c.cells[code].count = int64(n)
+			c.used = append(c.used, code)
+		}
+	}
+	c.prune()
+	var unlisted []uint32
+	for _, code := range c.used {
 		if rows, ok := col.Postings(code); ok && rows.Len() > 0 {
-			first[code], last[code] = rows.At(0), rows.At(rows.Len()-1)
-		} else if col.Count(code) > 0 {
+			c.cells[code].first, c.cells[code].last = int64(rows.At(0)), int64(rows.At(rows.Len()-1))
+		} else {
 			unlisted = append(unlisted, code)
 		}
 	}
-	c.ends(col, unlisted, first, last)
-	for code := range uint32(col.Len()) {
-		n := col.Count(code)
-		if n == 0 {
-			continue
-		}
-		err := g.Add(cts.Group{
-			Values: []string{c.keys[0].value(code)}, Count: int64(n), First: c.s.time(first[code]), Last: c.s.time(last[code]),
-		})
-		if err != nil {
-			return err
-		}
-	}
+	c.ends(col, unlisted)
 	return nil
 }
 
 // ends finds the first and last rows of values that are too frequent to be listed.
-func (c *counter) ends(col *segment.ColumnReader, codes []uint32, first, last []uint32) {
+func (c *counter) ends(col *segment.ColumnReader, codes []uint32) {
 	missing := make([]bool, col.Len())
 	for _, code := range codes {
 		missing[code] = true
@@ -424,7 +512,7 @@ func (c *counter) ends(col *segment.ColumnReader, codes []uint32, first, last []
 	left := len(codes)
 	for row := uint32(0); left > 0 && int(row) < c.s.info.rows; row++ {
 		if code := col.Code(row); missing[code] {
-			missing[code], first[code] = false, row
+			missing[code], c.cells[code].first = false, int64(row)
 			left--
 		}
 	}
@@ -434,7 +522,7 @@ func (c *counter) ends(col *segment.ColumnReader, codes []uint32, first, last []
 	left = len(codes)
 	for row := uint32(c.s.info.rows); left > 0 && row > 0; row-- {
 		if code := col.Code(row - 1); missing[code] {
-			missing[code], last[code] = false, row-1
+			missing[code], c.cells[code].last = false, int64(row-1)
 			left--
 		}
 	}

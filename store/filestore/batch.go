@@ -33,6 +33,7 @@ type item struct {
 	time, record int64
 	start, end   int // of its record in payload
 	json         int // where in payload its JSON begins
+	marks        marks
 }
 
 // outcome is what becomes of a batch.
@@ -109,6 +110,7 @@ func encode(e cts.Entry, space *[]byte) (json []byte, it item, err error) {
 			return nil, it, err
 		}
 		it = item{id: e.Trace.ID, time: e.Trace.Time, record: e.Trace.RecordTime}
+		it.marks.of(e.Trace)
 		if len(json) == 0 {
 			json = e.Trace.AppendJSON((*space)[:0])
 			if cap(json) <= cts.MaxTraceBytes {

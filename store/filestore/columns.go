@@ -17,7 +17,7 @@ type column struct {
 	find bool // looked up by value
 	id   bool // an identifier that is nearly unique
 	get  func(t *cts.Trace) string
-	set  func(t *cts.Trace, v string)
+	set  func(t *cts.Trace, v string) // "" too, which may follow another value
 }
 
 // text makes a column of a field that is a string of whatever type.
@@ -132,7 +132,12 @@ func boolean(name string, field func(t *cts.Trace) *cts.Bool) column {
 	return column{
 		name: name, find: true,
 		get: func(t *cts.Trace) string { return field(t).String() },
-		set: func(t *cts.Trace, v string) { *field(t) = cts.BoolOf(v == "true") },
+		set: func(t *cts.Trace, v string) {
+			*field(t) = cts.Unset
+			if v != "" {
+				*field(t) = cts.BoolOf(v == "true")
+			}
+		},
 	}
 }
 
@@ -206,6 +211,9 @@ func cutText(v string) (s, rest string, ok bool) {
 
 func unpackLabels(v string) map[string]string {
 	texts := unpackTexts(v)
+	if len(texts) == 0 {
+		return nil
+	}
 	m := make(map[string]string, len(texts)/2)
 	for i := 0; i+1 < len(texts); i += 2 {
 		m[texts[i]] = texts[i+1]

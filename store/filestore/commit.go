@@ -313,11 +313,13 @@ func (c *committer) write() error {
 			continue
 		}
 		payload := offset + wal.FrameSize
-		for _, it := range b.frame {
+		for i := range b.frame {
+			it := &b.frame[i]
 			record := payload + int64(it.json-wal.RecordSize(0))
 			c.index.add(c.index.last+1, ref{
 				time: it.time, record: it.record, offset: uint32(record), size: uint32(it.end - it.json), file: slot,
 			})
+			c.index.setMarks(&it.marks)
 			c.ids.put(file, strings.Clone(it.id), c.index.last)
 		}
 		offset = payload + int64(len(b.payload))

@@ -32,7 +32,20 @@ func sure(b bool) answer {
 type evaluator struct {
 	s     *sealed
 	value []byte
-	texts segment.TextReader
+	texts *segment.TextReader // borrowed when the first text is read
+}
+
+func (e *evaluator) reader() *segment.TextReader {
+	if e.texts == nil {
+		e.texts = borrowTexts()
+	}
+	return e.texts
+}
+
+// close gives up the evaluator.
+func (e *evaluator) close() {
+	returnTexts(e.texts)
+	e.texts = nil
 }
 
 // head judges a row without opening its texts.
@@ -116,7 +129,7 @@ func (e *evaluator) match(n *node, row uint32) (bool, error) {
 	case yes:
 		return true, nil
 	}
-	texts, err := e.s.bodies(row, &e.texts)
+	texts, err := e.s.bodies(row, e.reader())
 	if err != nil {
 		return false, err
 	}
@@ -133,7 +146,16 @@ type mask [stretch512 / 64]uint64
 // stretchEvaluator judges stretches of rows.
 type stretchEvaluator struct {
 	evaluator
-	codes [stretch512]uint32
+	room *[stretch512]uint32 // for the codes of a stretch
+}
+
+// stretchCodes returns the codes of the rows [from, to), at most stretch512. They are
+// valid until the next call.
+func (e *stretchEvaluator) stretchCodes(column *segment.ColumnReader, from, to uint32) []uint32 {
+	if e.room == nil {
+		e.room = new([stretch512]uint32)
+	}
+	return e.room[:column.Codes(e.room[:], from, to)]
 }
 
 // masks evaluates a node for the rows [from, to), at most stretch512: which ones pass
@@ -190,7 +212,7 @@ func (e *stretchEvaluator) masks(n *node, from, to uint32) (certain, possible ma
 }
 
 func (e *stretchEvaluator) codeMask(n *node, from, to uint32) (m mask) {
-	codes := e.codes[:n.column.Codes(e.codes[:], from, to)]
+	codes := e.stretchCodes(n.column, from, to)
 	switch {
 	case n.codes.bits != nil:
 		for i, c := range codes {

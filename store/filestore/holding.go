@@ -48,7 +48,7 @@ func (c *segmentScan) rowsHolding(blocks []int, text []byte) *rowList {
 	texts, order := c.s.texts.Load(), c.s.order.Load()
 	rows := []uint32{}
 	for _, b := range blocks {
-		err := texts.Open(b, &c.texts)
+		err := texts.Open(b, c.reader())
 		if err == nil && !bytes.Contains(c.texts.Bytes(), text) {
 			continue
 		}

@@ -40,7 +40,8 @@ type view struct {
 	oldest   cts.Position
 
 	chunks []*chunk
-	count  int // traces
+	marks  []*markChunk // of the traces of each chunk
+	count  int          // traces
 	spans  []span
 	holes  []*cts.CorruptionError // lost positions, in order, of segments and log
 	files  []*wal.File
@@ -97,11 +98,17 @@ func (x *index) add(pos cts.Position, r ref) {
 		x.spans = append(x.spans, span{first: pos, ordinal: x.count})
 	}
 	if x.count == len(x.chunks)*chunkTraces {
-		x.chunks = append(x.chunks, new(chunk))
+		x.chunks, x.marks = append(x.chunks, new(chunk)), append(x.marks, new(markChunk))
 	}
 	*x.at(x.count) = r
 	x.count++
 	x.last = pos
+}
+
+// setMarks sets the marks of the last trace.
+func (x *index) setMarks(m *marks) {
+	at := x.count - 1
+	x.marks[at/chunkTraces].put(at%chunkTraces, m)
 }
 
 func (x *index) lastIsHole() bool { return len(x.holes) > 0 && x.holes[len(x.holes)-1].Last == x.last }
@@ -151,7 +158,7 @@ func (x *index) move(from cts.Position, to *wal.File, delta int64) {
 func (x *index) seal(upTo cts.Position, s *sealed) (unused []*wal.File) {
 	old := x.view
 	x.epoch++
-	x.chunks, x.spans, x.count = nil, nil, 0
+	x.chunks, x.marks, x.spans, x.count = nil, nil, nil, 0
 	if s != nil {
 		x.segments = append(slices.Clip(x.segments), s)
 		x.sealed += int64(s.info.rows)
@@ -160,6 +167,8 @@ func (x *index) seal(upTo cts.Position, s *sealed) (unused []*wal.File) {
 	x.last, x.sealedTo = upTo, upTo+1
 	for ordinal := old.behind(upTo); ordinal < old.count; ordinal++ {
 		x.add(old.position(ordinal), *old.at(ordinal))
+		m := old.marks[ordinal/chunkTraces].get(ordinal % chunkTraces)
+		x.setMarks(&m)
 	}
 	x.last = max(last, upTo)
 	return x.dropFiles(upTo)

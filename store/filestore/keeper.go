@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -46,13 +47,26 @@ func newKeeper(s *Store, m *manifest) *keeper {
 }
 
 // start begins the work in the background, unless tests do it at places of their own.
-func (k *keeper) start() {
+// What the log had when the store was opened has no marks: if it is much, it is sealed.
+func (k *keeper) start(logBytes int64) {
 	if k.store.opts.run != nil || k.store.opts.unsealed {
 		return
 	}
 	k.running.Go(func() { k.loop(k.seals, k.sealAll) })
 	k.running.Go(func() { k.loop(k.merges, k.mergeAll) })
+	if logBytes >= sealAtOpen {
+		k.running.Go(func() { _ = k.store.rotate(context.Background()) }) // which fails when the store is closed
+	}
 	k.kick()
+}
+
+// sealAtOpen is how many bytes of the log are sealed when the store is opened.
+const sealAtOpen = 4 << 20
+
+// rotate begins a new log file, so that all others can be sealed.
+func (s *Store) rotate(ctx context.Context) error {
+	_, err := s.await(ctx, &batch{flush: true, rotate: true, done: make(chan outcome, 1)})
+	return err
 }
 
 func (k *keeper) loop(wake <-chan struct{}, work func()) {
@@ -135,7 +149,7 @@ func (k *keeper) outcome(err error) {
 // sealAll seals every log file that is finished.
 func (k *keeper) sealAll() {
 	for !k.stopping() {
-		more, err := k.sealOne()
+		more, err := k.sealSome()
 		k.outcome(err)
 		if err != nil {
 			k.store.journal.failed("seal", segmentsName, err)
@@ -155,9 +169,9 @@ func (k *keeper) kickMerge() {
 	}
 }
 
-// sealOne makes a segment of the oldest log file that is finished, and reports whether
-// there was one.
-func (k *keeper) sealOne() (bool, error) {
+// sealSome makes segments of the oldest log files that are finished, several at a time
+// if that many wait, and reports whether there was one.
+func (k *keeper) sealSome() (bool, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	pinned, ok := k.store.pins.acquire()
@@ -166,36 +180,72 @@ func (k *keeper) sealOne() (bool, error) {
 	}
 	defer pinned.release()
 	v := k.store.view.Load()
-	upTo, ok := v.finished(k.manifest.next)
-	if !ok {
-		return false, nil
-	}
-	m := k.manifest.clone()
-	m.number++
-	info, lost, err := k.write(v, m.number, k.manifest.next, upTo)
-	if err != nil {
-		return false, err
-	}
-	m.next = upTo + 1
-	m.lost = slices.Clone(m.lost)
-	for _, hole := range v.holes {
-		if hole.First >= k.manifest.next && hole.Last <= upTo {
-			m.lost = append(m.lost, hole)
+	parts := v.finished(k.manifest.next, k.sealers())
+	var work sync.WaitGroup
+	for i, p := range parts {
+		p.number = k.manifest.number + uint64(i) + 1
+		write := func() { p.info, p.lost, p.err = k.write(v, p.number, p.from, p.upTo) }
+		if i == len(parts)-1 {
+			write()
+		} else {
+			work.Go(write)
 		}
 	}
-	m.lost = mergeLost(m.lost, lost)
-	var s *sealed
-	if info.rows > 0 {
-		m.segments = append(m.segments, info)
-		if s, err = openSealed(k.store.dir, info); err != nil {
+	work.Wait()
+	for _, p := range parts { // a segment behind one that failed is written again
+		if p.err != nil {
+			return false, p.err
+		}
+		if err := k.installSeal(v, p); err != nil {
 			return false, err
 		}
 	}
-	if err := k.commit(m); err != nil {
-		return false, errors.Join(err, closeSealed(s))
+	return len(parts) > 0, nil
+}
+
+// sealing is the making of a segment of one log file.
+type sealing struct {
+	number     uint64
+	from, upTo cts.Position
+	info       segmentInfo
+	lost       []*cts.CorruptionError
+	err        error
+}
+
+// mostSealers is how many segments are written at a time.
+const mostSealers = 4
+
+func (k *keeper) sealers() int {
+	if k.store.opts.run != nil {
+		return 1
 	}
-	k.store.committer.seal(upTo, s, lost)
-	return true, nil
+	return min(runtime.GOMAXPROCS(0), mostSealers)
+}
+
+// installSeal makes a segment part of the store in place of its log file. k.mu is held.
+func (k *keeper) installSeal(v *view, p *sealing) error {
+	m := k.manifest.clone()
+	m.number, m.next = p.number, p.upTo+1
+	m.lost = slices.Clone(m.lost)
+	for _, hole := range v.holes {
+		if hole.First >= p.from && hole.Last <= p.upTo {
+			m.lost = append(m.lost, hole)
+		}
+	}
+	m.lost = mergeLost(m.lost, p.lost)
+	var s *sealed
+	if p.info.rows > 0 {
+		m.segments = append(m.segments, p.info)
+		var err error
+		if s, err = openSealed(k.store.dir, p.info); err != nil {
+			return err
+		}
+	}
+	if err := k.commit(m); err != nil {
+		return errors.Join(err, closeSealed(s))
+	}
+	k.store.committer.seal(p.upTo, s, p.lost)
+	return nil
 }
 
 func closeSealed(s *sealed) error {
@@ -215,15 +265,20 @@ func (k *keeper) commit(m *manifest) error {
 	return nil
 }
 
-// finished returns the last position of the oldest log file that has traces from next
-// on, is followed by another and is synced.
-func (v *view) finished(next cts.Position) (upTo cts.Position, ok bool) {
+// finished returns up to most of the oldest log files that have traces from next on,
+// are followed by another and are synced.
+func (v *view) finished(next cts.Position, most int) (parts []*sealing) {
 	for _, f := range v.files[min(1, len(v.files)):] {
-		if first := cts.Position(f.Header.First); first > next {
-			return first - 1, first-1 <= v.synced
+		first := cts.Position(f.Header.First)
+		if first-1 > v.synced || len(parts) == most {
+			break
+		}
+		if first > next {
+			parts = append(parts, &sealing{from: next, upTo: first - 1})
+			next = first
 		}
 	}
-	return 0, false
+	return parts
 }
 
 // write writes the traces of the log from one position to another to a new segment
@@ -343,14 +398,14 @@ func (s *Store) sealEverything(ctx context.Context) error {
 	if err := s.changeable(ctx); err != nil {
 		return err
 	}
-	if _, err := s.await(ctx, &batch{flush: true, rotate: true, done: make(chan outcome, 1)}); err != nil {
+	if err := s.rotate(ctx); err != nil {
 		return err
 	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		more, err := s.keeper.sealOne()
+		more, err := s.keeper.sealSome()
 		s.keeper.outcome(err)
 		if err != nil {
 			return err

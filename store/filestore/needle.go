@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"encoding/json"
+	"unicode/utf8"
 
 	"github.com/cloudtraceservice/cts"
 )
@@ -25,14 +26,33 @@ func conjuncts(c cts.Condition) []cts.Condition {
 func needles(c cts.Condition) [][][]byte {
 	var all [][][]byte
 	for _, must := range conjuncts(c) {
-		if must.Op != cts.OpIn || must.Fold {
+		if must.Fold {
 			continue
 		}
-		if anyOf, ok := texts(must); ok {
-			all = append(all, anyOf)
+		switch must.Op {
+		case cts.OpIn:
+			if anyOf, ok := texts(must); ok {
+				all = append(all, anyOf)
+			}
+		case cts.OpPrefix, cts.OpContains, cts.OpWord:
+			if anyOf, ok := parts(must); ok {
+				all = append(all, anyOf)
+			}
 		}
 	}
 	return all
+}
+
+// parts returns each value of a condition as it stands inside a JSON string.
+func parts(c cts.Condition) (anyOf [][]byte, ok bool) {
+	for _, value := range c.Values {
+		text, err := json.Marshal(value)
+		if err != nil || value == "" || !utf8.ValidString(value) { // part of a character is escaped in other ways
+			return nil, false
+		}
+		anyOf = append(anyOf, text[1:len(text)-1])
+	}
+	return anyOf, len(anyOf) > 0
 }
 
 // texts returns the JSON of each value of a condition, with the name of its member

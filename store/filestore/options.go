@@ -54,7 +54,7 @@ type Options struct {
 	// LogFileBytes is the size at which a log file is followed by a new one, at
 	// most 1 GiB. A single batch may exceed it. A store that is open holds up to
 	// three times as much for files that are written next, in proportion to its
-	// use; Close gives that back. Default: 64 MiB.
+	// use; Close gives that back. Default: 32 MiB.
 	LogFileBytes int64
 
 	// MaxBytes bounds what is in the log files together; an append that would
@@ -89,7 +89,7 @@ type Options struct {
 }
 
 const (
-	defaultLogFileBytes = 64 << 20
+	defaultLogFileBytes = 32 << 20
 	maxLogFileBytes     = 1 << 30
 	defaultQueueBytes   = 64 << 20
 

@@ -135,11 +135,12 @@ func (p *planner) condition(c *cts.Condition) node {
 // anyOf plans a condition on a field that means any of several columns: one that is
 // not empty is accepted, or all are empty and "" is.
 func (p *planner) anyOf(columns []int, c *cts.Condition) node {
-	var filled, empty []node
+	filled := make([]node, 0, len(columns)+1)
 	for _, i := range columns {
 		filled = append(filled, p.column(i, c, func(v string) bool { return v != "" && c.MatchValue(v) }))
 	}
 	if c.MatchValue("") {
+		empty := make([]node, 0, len(columns))
 		for _, i := range columns {
 			empty = append(empty, p.column(i, nil, func(v string) bool { return v == "" }))
 		}
@@ -241,7 +242,7 @@ func constant(all bool) node {
 
 // and joins nodes that must all pass, the cheap ones first.
 func and(kids []node) node {
-	var some []node
+	some := make([]node, 0, len(kids))
 	for _, k := range kids {
 		switch k.op {
 		case nodeNone:
@@ -264,7 +265,7 @@ func and(kids []node) node {
 }
 
 func or(kids []node) node {
-	var some []node
+	some := make([]node, 0, len(kids))
 	for _, k := range kids {
 		switch k.op {
 		case nodeAll:
@@ -295,4 +296,19 @@ func not(k node) node {
 		return k.kids[0]
 	}
 	return node{op: nodeNot, kids: []node{k}}
+}
+
+// without returns what of a plan is left to test for rows that pass one of its nodes.
+func (n *node) without(k *node) node {
+	if n == k {
+		return node{op: nodeAll}
+	}
+	if n.op == nodeAnd {
+		for i := range n.kids {
+			if &n.kids[i] == k {
+				return and(slices.Concat(n.kids[:i], n.kids[i+1:]))
+			}
+		}
+	}
+	return *n
 }

@@ -42,7 +42,9 @@ func (s *Store) Query(ctx context.Context, q cts.Query) iter.Seq2[cts.Entry, err
 				return
 			}
 		}
-		newSources(ctx, v, &q, scan, s.logSource(ctx, v, runs, &q, scan)).each(yield)
+		m := newSources(ctx, v, &q, scan, s.logSource(ctx, v, runs, &q, scan))
+		defer m.close()
+		m.each(yield)
 	}
 }
 
@@ -112,7 +114,7 @@ func (s *Store) logSource(ctx context.Context, v *view, runs [][]uint32, q *cts.
 		runs = [][]uint32{ordinals}
 	}
 	return &logSource{
-		ctx: ctx, q: q, scan: scan, view: v, needles: needles(q.Condition), bodies: s.bodies(),
+		ctx: ctx, q: q, scan: scan, view: v, test: newMarkTest(&q.Condition), needles: needles(q.Condition), bodies: s.bodies(),
 		merging: merging{view: v, runs: v.within(runs, *q, scan), newest: q.Order == cts.Newest},
 	}
 }
@@ -124,6 +126,7 @@ type logSource struct {
 	q       *cts.Query
 	scan    *cts.Scan
 	view    *view
+	test    markTest
 	needles [][][]byte
 	merging merging
 	bodies  bodyReader
@@ -153,6 +156,8 @@ func (r *logSource) entry() (cts.Entry, error) {
 	return r.found, nil
 }
 
+func (r *logSource) close() {}
+
 func (r *logSource) skip(n int, _ *place) (int, error) {
 	if !r.ready || n == 0 {
 		return 0, nil
@@ -167,6 +172,9 @@ func (r *logSource) read(ordinal int) (e cts.Entry, ok bool, err error) {
 	if !r.scan.Includes(at.time, pos) || r.q.ByRecordTime && !inRange(r.q, at.record) {
 		return e, false, nil
 	}
+	if r.test.judge(r.view.marks[ordinal/chunkTraces], ordinal%chunkTraces) == no {
+		return e, false, nil
+	}
 	json, err := r.bodies.read(r.view, ordinal)
 	if err != nil {
 		return e, false, err
@@ -178,6 +186,7 @@ func (r *logSource) read(ordinal int) (e cts.Entry, ok bool, err error) {
 	if err != nil {
 		return e, false, damage(r.view, ordinal, errNotTrace) // the cause may quote the record
 	}
+	r.view.noteMarks(ordinal, t)
 	if !r.q.Match(t) {
 		return e, false, nil
 	}

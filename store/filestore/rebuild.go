@@ -2,6 +2,8 @@ package filestore
 
 import (
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cloudtraceservice/cts"
 	"github.com/cloudtraceservice/cts/store/internal/segment"
@@ -12,8 +14,9 @@ import (
 type traceReader struct {
 	*readPlan
 	s      *sealed
-	texts  segment.TextReader
+	texts  *segment.TextReader
 	trace  cts.Trace
+	begun  bool // trace has what is the same in all rows, and nothing but what the next row overwrites
 	json   []byte
 	bytes  []byte
 	fields []filled
@@ -30,6 +33,23 @@ type readPlan struct {
 type reading struct {
 	column *segment.ColumnReader
 	set    func(t *cts.Trace, v string)
+	known  []atomic.Pointer[string] // the values that were read before, by code; nil if there are too many to keep
+}
+
+// maxKnown is the most values of a column that are kept once they are read.
+const maxKnown = 1 << 12
+
+// knownValue returns a value of a column that keeps them.
+func (r *reading) knownValue(code uint32) string {
+	if int(code) >= len(r.known) {
+		return "" // bytes made to deceive
+	}
+	if v := r.known[code].Load(); v != nil {
+		return *v
+	}
+	v := string(r.column.AppendValue(nil, code))
+	r.known[code].Store(&v)
+	return v
 }
 
 // fixed is a column that has one value in the whole segment, which is not "".
@@ -44,6 +64,34 @@ type filled struct {
 	end int
 }
 
+// Room that is enough for most traces.
+const (
+	firstJSON   = 2 << 10
+	firstValues = 512
+)
+
+// textReaders holds the memory for reading texts of runs that are over. Nothing that a
+// run yields points into it.
+var textReaders = sync.Pool{New: func() any { return new(segment.TextReader) }}
+
+func borrowTexts() *segment.TextReader {
+	r, _ := textReaders.Get().(*segment.TextReader)
+	return r
+}
+
+// close gives up the reader. What it read last stays as it is.
+func (r *traceReader) close() {
+	returnTexts(r.texts)
+	r.texts = nil
+}
+
+// returnTexts takes back what borrowTexts gave.
+func returnTexts(r *segment.TextReader) {
+	if r != nil && r.Forget() <= maxRoom {
+		textReaders.Put(r)
+	}
+}
+
 func newTraceReader(s *sealed) (*traceReader, error) {
 	if err := s.prepare(); err != nil {
 		return nil, err
@@ -56,7 +104,10 @@ func newTraceReader(s *sealed) (*traceReader, error) {
 		}
 		s.reading.Store(p)
 	}
-	return &traceReader{readPlan: p, s: s}, nil
+	return &traceReader{
+		readPlan: p, s: s, texts: borrowTexts(), json: make([]byte, 0, firstJSON), bytes: make([]byte, 0, firstValues),
+		fields: make([]filled, 0, len(p.reading)),
+	}, nil
 }
 
 func newReadPlan(s *sealed) (*readPlan, error) {
@@ -77,7 +128,11 @@ func newReadPlan(s *sealed) (*readPlan, error) {
 		case c.Kind() == segment.Const:
 			p.fixed = append(p.fixed, fixed{constant, layout.columns[i].set})
 		default:
-			p.reading = append(p.reading, reading{c, layout.columns[i].set})
+			r := reading{column: c, set: layout.columns[i].set}
+			if c.Kind() == segment.Dict && c.Len() <= maxKnown {
+				r.known = make([]atomic.Pointer[string], c.Len())
+			}
+			p.reading = append(p.reading, r)
 		}
 	}
 	return p, nil
@@ -94,7 +149,7 @@ func (r *traceReader) read(row uint32, heads bool) (*cts.Trace, []byte, error) {
 	var texts [][]byte
 	if !heads || rest != restNone {
 		var err error
-		if texts, err = r.s.bodies(row, &r.texts); err != nil {
+		if texts, err = r.s.bodies(row, r.texts); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -109,6 +164,7 @@ func (r *traceReader) read(row uint32, heads bool) (*cts.Trace, []byte, error) {
 			return nil, nil, r.s.lostRow(row, errNotTrace) // the cause may quote the record
 		}
 		addRest(t, left)
+		r.begun = false
 	}
 	if !heads {
 		t.Request, t.Response, t.Message = bodies(texts)
@@ -128,18 +184,23 @@ func bodies(texts [][]byte) (request, response, message string) {
 
 // head fills the trace from the columns.
 func (r *traceReader) head(row uint32) {
+	if !r.begun {
+		r.trace, r.begun = cts.Trace{}, true
+		for i := range r.fixed {
+			r.fixed[i].set(&r.trace, r.fixed[i].value)
+		}
+	}
+	r.trace.Time, r.trace.RecordTime = r.s.time(row), r.s.record(row)
 	r.bytes, r.fields = r.bytes[:0], r.fields[:0]
 	for i := range r.reading {
 		c := &r.reading[i]
-		n := len(r.bytes)
-		r.bytes = c.column.AppendValue(r.bytes, c.column.Code(row))
-		if len(r.bytes) > n {
-			r.fields = append(r.fields, filled{c.set, len(r.bytes)})
+		code := c.column.Code(row)
+		if c.known != nil {
+			c.set(&r.trace, c.knownValue(code))
+			continue
 		}
-	}
-	r.trace = cts.Trace{Time: r.s.time(row), RecordTime: r.s.record(row)}
-	for i := range r.fixed {
-		r.fixed[i].set(&r.trace, r.fixed[i].value)
+		r.bytes = c.column.AppendValue(r.bytes, code)
+		r.fields = append(r.fields, filled{c.set, len(r.bytes)})
 	}
 	values, start := string(r.bytes), 0
 	for _, f := range r.fields {
@@ -154,7 +215,7 @@ func (r *traceReader) raw(row uint32, json string, heads bool) (*cts.Trace, []by
 	if err != nil {
 		return nil, nil, r.s.lostRow(row, errNotTrace)
 	}
-	r.trace = *t
+	r.trace, r.begun = *t, false
 	if heads {
 		r.trace.Request, r.trace.Response, r.trace.Message = "", "", ""
 		r.json = r.trace.AppendJSON(r.json[:0])

@@ -13,6 +13,7 @@ import (
 type segmentScan struct {
 	stretchEvaluator
 	plan    node
+	rest    node // of the plan, for rows of the list
 	newest  bool
 	ceiling cts.Position
 	lo, hi  uint32 // rows that were not looked at yet are in [lo, hi)
@@ -23,9 +24,18 @@ type segmentScan struct {
 	damage  []error  // of rows that could not be judged
 }
 
+// How many rows of a list are judged at a time: few at first if few may be wanted.
+const (
+	firstAhead = 16
+	mostAhead  = 1024
+)
+
 // newSegmentScan plans the query for a segment. It returns nil if no row can pass.
 func newSegmentScan(s *sealed, q *cts.Query, scan *cts.Scan) (*segmentScan, error) {
-	c := &segmentScan{newest: q.Order == cts.Newest, ceiling: scan.Ceiling, ahead: 16}
+	c := &segmentScan{newest: q.Order == cts.Newest, ceiling: scan.Ceiling, ahead: firstAhead}
+	if q.Limit == 0 {
+		c.ahead = mostAhead
+	}
 	c.s = s
 	if err := s.prepare(); err != nil {
 		return nil, err
@@ -39,7 +49,7 @@ func newSegmentScan(s *sealed, q *cts.Query, scan *cts.Scan) (*segmentScan, erro
 		return nil, err
 	}
 	if list := c.candidates(&c.plan); list != nil && list.count < int(c.hi-c.lo)/4 {
-		c.list = list
+		c.list, c.rest = list, c.plan.without(list.of)
 		list.narrow(c.lo, c.hi)
 	}
 	return c, nil
@@ -99,15 +109,44 @@ func (c *segmentScan) next() (row uint32, ok bool, err error) {
 // judgeList judges the next rows of the list.
 func (c *segmentScan) judgeList() {
 	n := min(c.ahead, c.list.to-c.list.from)
-	c.ahead = min(2*c.ahead, 1024)
+	c.ahead = min(2*c.ahead, mostAhead)
 	if n == 0 {
 		c.hi = c.lo
+		return
 	}
-	for range n {
-		if row := c.list.take(c.newest); !c.beyond(row) && c.judge(row) {
-			c.found = append(c.found, row)
+	c.found = c.list.take(slices.Grow(c.found, n)[:n], c.newest)
+	c.found = c.sift(&c.rest, c.found)
+	if c.s.info.last > c.ceiling {
+		c.found = slices.DeleteFunc(c.found, c.beyond)
+	}
+}
+
+// sift leaves the rows that pass a node. It goes through them once for each condition.
+func (c *segmentScan) sift(n *node, rows []uint32) []uint32 {
+	switch n.op {
+	case nodeAll:
+		return rows
+	case nodeAnd: // the cheap ones come first
+		for i := range n.kids {
+			rows = c.sift(&n.kids[i], rows)
+		}
+		return rows
+	}
+	kept := rows[:0]
+	if n.op == nodeCodes && len(n.codes.list) == 1 {
+		for _, row := range rows {
+			if n.column.Code(row) == n.codes.list[0] {
+				kept = append(kept, row)
+			}
+		}
+		return kept
+	}
+	for _, row := range rows {
+		if c.judge(n, row) {
+			kept = append(kept, row)
 		}
 	}
+	return kept
 }
 
 // beyond reports whether a row lies behind the query's ceiling.
@@ -115,9 +154,9 @@ func (c *segmentScan) beyond(row uint32) bool {
 	return c.s.info.last > c.ceiling && c.s.position(row) > c.ceiling
 }
 
-// judge reports whether a row passes. One that can't be judged is damage.
-func (c *segmentScan) judge(row uint32) bool {
-	ok, err := c.match(&c.plan, row)
+// judge reports whether a row passes a node. One that can't be judged is damage.
+func (c *segmentScan) judge(n *node, row uint32) bool {
+	ok, err := c.match(n, row)
 	if err != nil {
 		c.damage = append(c.damage, err)
 	}
@@ -144,7 +183,7 @@ func (c *segmentScan) judgeStretch() {
 	c.found = slices.DeleteFunc(c.found, func(row uint32) bool {
 		at := row - from
 		sure := certain[at>>6]&(1<<(at&63)) != 0
-		return c.beyond(row) || !sure && !c.judge(row)
+		return c.beyond(row) || !sure && !c.judge(&c.plan, row)
 	})
 }
 
@@ -174,17 +213,11 @@ func (c *segmentScan) skip(n int, until *place) int {
 
 // rowList is a list of rows, ascending, in which all rows that pass are.
 type rowList struct {
+	of       *node            // that passes exactly these rows; nil if none does
 	postings segment.Postings // if rows is nil
 	rows     []uint32
 	count    int
 	from, to int // what is left of it
-}
-
-func (l *rowList) at(i int) uint32 {
-	if l.rows != nil {
-		return l.rows[i]
-	}
-	return l.postings.At(i)
 }
 
 // narrow leaves the rows in [lo, hi).
@@ -196,14 +229,35 @@ func (l *rowList) narrow(lo, hi uint32) {
 	l.from, l.to = search(lo), search(hi)
 }
 
-// take takes the next row from the end at which the query begins.
-func (l *rowList) take(newest bool) uint32 {
+// take takes the next rows from the end at which the query begins, as many as dst has
+// room for. There must be as many.
+func (l *rowList) take(dst []uint32, newest bool) []uint32 {
+	at := l.from
 	if newest {
-		l.to--
-		return l.at(l.to)
+		l.to -= len(dst)
+		at = l.to
+	} else {
+		l.from += len(dst)
 	}
-	l.from++
-	return l.at(l.from - 1)
+	if l.rows != nil {
+		copy(dst, l.rows[at:])
+	} else {
+		dst = dst[:l.postings.Read(dst, at)]
+	}
+	if newest {
+		slices.Reverse(dst)
+	}
+	return dst
+}
+
+// appendTo appends the whole list to rows.
+func (l *rowList) appendTo(rows []uint32) []uint32 {
+	if l.rows != nil {
+		return append(rows, l.rows...)
+	}
+	n := len(rows)
+	rows = slices.Grow(rows, l.count)
+	return rows[:n+l.postings.Read(rows[n:n+l.count], 0)]
 }
 
 // candidates returns the shortest list in which all rows are that a plan lets pass, nil
@@ -211,11 +265,11 @@ func (l *rowList) take(newest bool) uint32 {
 func (c *segmentScan) candidates(n *node) *rowList {
 	switch n.op {
 	case nodeRows:
-		return &rowList{rows: n.rows, count: len(n.rows)}
+		return &rowList{of: n, rows: n.rows, count: len(n.rows)}
 	case nodeCodes:
 		if len(n.codes.list) == 1 {
 			if p, ok := n.column.Postings(n.codes.list[0]); ok {
-				return &rowList{postings: p, count: p.Len()}
+				return &rowList{of: n, postings: p, count: p.Len()}
 			}
 			return nil
 		}
@@ -253,11 +307,10 @@ func (c *segmentScan) joined(n *node) *rowList {
 		if l == nil || len(rows)+l.count > maxJoined {
 			return false
 		}
-		for i := range l.count {
-			rows = append(rows, l.at(i))
-		}
+		rows = l.appendTo(rows)
 		return true
 	}
+	exact := n
 	if n.op == nodeCodes {
 		if n.codes.rows > maxJoined {
 			return nil
@@ -270,11 +323,15 @@ func (c *segmentScan) joined(n *node) *rowList {
 		}
 	}
 	for i := range n.kids {
-		if !add(c.candidates(&n.kids[i])) {
+		l := c.candidates(&n.kids[i])
+		if !add(l) {
 			return nil
+		}
+		if l.of != &n.kids[i] {
+			exact = nil
 		}
 	}
 	slices.Sort(rows)
 	rows = slices.Compact(rows)
-	return &rowList{rows: rows, count: len(rows)}
+	return &rowList{of: exact, rows: rows, count: len(rows)}
 }

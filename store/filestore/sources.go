@@ -20,6 +20,9 @@ type source interface {
 	// skip passes over up to n traces that come before a place in the query's order,
 	// or before the end without one, if it can do so faster than one by one.
 	skip(n int, until *place) (int, error)
+
+	// close gives up the source. What it returned last stays as it is.
+	close()
 }
 
 // place is a place in the order of a query.
@@ -118,6 +121,7 @@ func (m *sources) best() (int, error) {
 				return -1, err
 			}
 			if !ok {
+				m.active[i].close()
 				m.active = slices.Delete(m.active, i, i+1)
 				m.heads = slices.Delete(m.heads, i, i+1)
 				m.known = slices.Delete(m.known, i, i+1)
@@ -149,6 +153,14 @@ func (m *sources) open(s *sealed) error {
 		m.add(&segmentSource{s: s, scan: c, reader: r, run: m.scan, heads: m.q.Heads})
 		return nil
 	})
+}
+
+// close gives up all sources.
+func (m *sources) close() {
+	for _, s := range m.active {
+		s.close()
+	}
+	m.active = nil
 }
 
 // take returns the next trace of a source that next returned.
@@ -237,6 +249,11 @@ func (s *segmentSource) entry() (e cts.Entry, err error) {
 		return err
 	})
 	return e, err
+}
+
+func (s *segmentSource) close() {
+	s.reader.close()
+	s.scan.close()
 }
 
 func (s *segmentSource) skip(n int, until *place) (skipped int, err error) {

@@ -151,8 +151,9 @@ func (s *Store) begin(r *recovery) error {
 	for _, f := range unused {
 		s.pins.retire(f, func() error { return c.recycle(f) })
 	}
-	s.keeper.start()
+	waiting := c.logBytes()
 	go c.run()
+	s.keeper.start(waiting)
 	return nil
 }
 

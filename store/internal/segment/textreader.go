@@ -22,6 +22,14 @@ type TextReader struct {
 	result  [][]byte
 }
 
+// Forget makes the reader forget what it has read, and returns how many bytes of memory
+// it has for reading more.
+func (r *TextReader) Forget() int {
+	r.seg, r.phrases, r.content = nil, nil, nil
+	clear(r.result[:cap(r.result)])
+	return cap(r.buf) + cap(r.scratch) + 4*(cap(r.index)+cap(r.streams))
+}
+
 // Read returns the texts of an ordinal. They are valid until the next call with the
 // same TextReader, and must not be changed.
 func (t *Texts) Read(ordinal uint32, r *TextReader) ([][]byte, error) {

@@ -78,7 +78,7 @@ type Log struct {
 	again  int64         // no file is prepared before bytes is that, after a failure
 	tight  bool          // the disk is full
 	mark   Mark          // what is synced; its file is the current one or the one abandoned last
-	tail   []byte        // the bytes of that file from the mark to end
+	tail   tail          // the bytes of that file from the mark to end
 	sealed uint32        // seed with which tail is sealed
 	next   uint64        // position of the next record
 	bytes  int64         // that were added to files
@@ -127,7 +127,7 @@ func (l *Log) Synced() Mark { return l.mark }
 func (l *Log) Bytes() int64 { return l.bytes }
 
 // Dirty returns the number of bytes that are written and not synced.
-func (l *Log) Dirty() int64 { return int64(len(l.tail)) }
+func (l *Log) Dirty() int64 { return l.tail.size }
 
 // Append writes frames behind each other, the first at position Next, with one
 // write, and syncs them if asked. It returns the file and the offset of the first
@@ -159,12 +159,11 @@ func (l *Log) append(frames []Frame, sync bool) (*File, int64, error) {
 	if err := l.makeRoom(size); err != nil {
 		return nil, 0, err
 	}
-	kept, first := len(l.tail), l.next
+	first := l.next
 	l.sealed = seed(l.cfg.Store, l.file.Header.Number)
-	l.tail = appendFrames(l.tail, frames, l.sealed, l.mark.Offset)
-	if _, err := l.file.f.WriteAt(l.tail[kept:], l.end); err != nil {
+	if _, err := l.file.f.WriteAt(l.tail.add(frames, size, l.sealed, l.mark.Offset), l.end); err != nil {
 		l.cfg.Failed("write", l.file.Name(), err)
-		l.tail = l.tail[:kept]
+		l.tail.undo(size)
 		return nil, 0, l.rollBack(err)
 	}
 	file, at := l.file, l.end
@@ -176,7 +175,7 @@ func (l *Log) append(frames []Frame, sync bool) (*File, int64, error) {
 	}
 	synced := l.mark.Offset
 	if err := l.Sync(); err != nil {
-		l.tail = l.tail[:kept]
+		l.tail.undo(size)
 		l.next = first
 		return nil, 0, err
 	}
@@ -189,7 +188,7 @@ func (l *Log) append(frames []Frame, sync bool) (*File, int64, error) {
 // makeRoom sees to it that there is a file to write size bytes to.
 func (l *Log) makeRoom(size int64) error {
 	full := l.full(size)
-	if full || int64(len(l.tail))+size > l.cfg.MaxDirty && len(l.tail) > 0 {
+	if full || l.tail.size+size > l.cfg.MaxDirty && l.tail.size > 0 {
 		if err := l.Sync(); err != nil {
 			return withoutUncertain(err)
 		}
@@ -261,7 +260,7 @@ func (l *Log) trim() {
 // be called, which removes the file.
 func (l *Log) Close() {
 	l.spares.close()
-	if l.file != nil && len(l.tail) == 0 {
+	if l.file != nil && l.tail.size == 0 {
 		l.trim()
 	}
 	l.file = nil
@@ -321,7 +320,7 @@ func (l *Log) rollBack(cause error) error {
 // not synced is written to a new one. Only if that fails too it returns an error,
 // which is [ErrUncertain]; the next call tries again.
 func (l *Log) Sync() error {
-	if len(l.tail) == 0 {
+	if l.tail.size == 0 {
 		return nil
 	}
 	if l.file == nil {
@@ -345,11 +344,7 @@ func (l *Log) Sync() error {
 // allSynced notes that the file is synced up to its end.
 func (l *Log) allSynced() {
 	l.mark = Mark{File: l.file.Header.Number, Offset: l.end, Next: l.next}
-	const keep = 16 << 20
-	if cap(l.tail) > keep {
-		l.tail = nil
-	}
-	l.tail = l.tail[:0]
+	l.tail.clear()
 }
 
 // replace abandons the file because of err and opens another one.
@@ -383,16 +378,16 @@ func (l *Log) create(sp *spare) error {
 	}
 	h := Header{Store: l.cfg.Store, Number: number + 1, First: l.mark.Next}
 	l.number.Store(h.Number)
-	content := h.Append(make([]byte, 0, HeaderSize+len(l.tail)))
-	content = append(content, l.tail...)
-	if len(l.tail) > 0 {
+	content := h.Append(make([]byte, 0, HeaderSize+l.tail.size))
+	content = l.tail.appendTo(content)
+	if l.tail.size > 0 {
 		reseal(content[HeaderSize:], l.sealed, seed(h.Store, h.Number))
 	}
 	f, err := l.place(h, content, sp)
 	if err != nil {
 		return err
 	}
-	delta, moved := HeaderSize-l.mark.Offset, len(l.tail) > 0
+	delta, moved := HeaderSize-l.mark.Offset, l.tail.size > 0
 	l.file, l.begun, l.end, l.room = f, 0, int64(len(content)), 0
 	if sp != nil {
 		l.room = sp.size
