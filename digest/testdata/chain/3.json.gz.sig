@@ -1,0 +1,1 @@
+{"signature":"605c0cafe282ab8ef311d3a7894dcfb85cfedc3fc7cbc34e1fceb8730b2630f38f1d31a40bc4acb49db19fd5b44bcad9a4a0aed5223d09a4092d03accf601008","signature_algorithm":"Ed25519","key_id":"a050837d85070582ccf7394b0988847c","digest_sha256":"2e26df2991ff3c769833dba3407b89d775ee90ffd6520d5a117b465c04ee75fa"}
