@@ -56,7 +56,7 @@ func TestDumpHoldsNoMoreThanMaxBytes(t *testing.T) {
 		for i := range 200 {
 			l.record(t, strings.Repeat("x", i%9*300))
 		}
-		l.flush(t, &cts.DumperOptions{MaxBytes: limit, Level: 1})
+		l.flush(t, &cts.DumperOptions{MaxBytes: limit, Level: 1, Workers: 1})
 		if l.most >= limit || limit > 3_000 && l.most < limit-3_000 {
 			t.Errorf("the window held %d bytes and asked for more; MaxBytes is %d", l.most, limit)
 		}

@@ -51,6 +51,9 @@ func (h *dumpHistory) fault(_ int, call string) dumpFault {
 		h.cancel()
 	}
 	if !strings.HasPrefix(call, "get ") {
+		if strings.HasPrefix(call, "head ") && h.stale && h.IntN(5) == 0 {
+			f.err = obs.ErrNotExist
+		}
 		return f
 	}
 	switch n := h.IntN(5); {
@@ -141,7 +144,7 @@ var faultKinds = map[string]dumpFault{
 
 // smallCycles makes two cycles, of three files and of two, from sevenTraces.
 var (
-	smallCycles = &cts.DumperOptions{MaxTraces: 4, Level: 1}
+	smallCycles = &cts.DumperOptions{MaxTraces: 4, Level: 1, Workers: 1}
 	sevenTraces = []string{"system/ECS", "system/EVS", "data/OBS", "system/ECS", "system/EVS", "data/OBS", "data/OBS"}
 )
 
@@ -198,7 +201,7 @@ func TestDumpSurvivesAFaultInEveryCall(t *testing.T) {
 func twoKills(t *testing.T, between func(*dumpWorld)) {
 	t.Helper()
 	kills := []dumpFault{faultKinds["is killed before"], faultKinds["is killed after"]}
-	opts := &cts.DumperOptions{MaxTraces: 3, Level: 1}
+	opts := &cts.DumperOptions{MaxTraces: 3, Level: 1, Workers: 1}
 	pairs := 0
 	for i, more := 0, true; more; i++ {
 		first := 1 + i/2

@@ -9,15 +9,16 @@ import (
 // This file is what a Dumper has to do with retention: it holds traces that are not
 // dumped yet, and passes over those that are gone.
 
-// readAgain reads the traces of the plan into the window.
-func (d *Dumper) readAgain(ctx context.Context, w *window) error {
+// readAgain reads the traces up to a position into the window again. What is gone is
+// reported.
+func (d *Dumper) readAgain(ctx context.Context, w *window, to Position, lost func(first, last Position)) error {
 	from := w.to
 	for again := true; again; {
 		again = false
 		for e, err := range d.source.After(ctx, from) {
 			if oldest, gone := goneAbove(from, err); gone {
-				d.lost(from+1, min(oldest-1, d.state.Plan.To))
-				from, again = oldest-1, oldest <= d.state.Plan.To
+				lost(from+1, min(oldest-1, to))
+				from, again = oldest-1, oldest <= to
 				break
 			}
 			if err != nil {
@@ -26,10 +27,14 @@ func (d *Dumper) readAgain(ctx context.Context, w *window) error {
 				}
 				return fmt.Errorf("cts: reading an interrupted cycle again: %w", err)
 			}
-			if e.Position > d.state.Plan.To {
+			if e.Position > to {
 				break
 			}
-			if err := w.take(e); err != nil {
+			_, err := w.take(e)
+			if errors.Is(err, errSettings) {
+				return err
+			}
+			if err != nil {
 				d.damaged(err)
 			}
 			from = e.Position
@@ -47,6 +52,11 @@ func (d *Dumper) lost(first, last Position) {
 	}
 	d.lostTo = last
 	l := Loss{Consumer: d.opts.StateName, First: first, Last: last, Traces: int64(last - first + 1)}
+	d.report(l)
+}
+
+// report reports a loss.
+func (d *Dumper) report(l Loss) {
 	d.mu.Lock()
 	d.status.Lost += l.Traces
 	d.mu.Unlock()
@@ -58,7 +68,13 @@ func (d *Dumper) lost(first, last Position) {
 // skip goes on in the log from the oldest retained trace. Unless traces wait for a
 // cycle, which moves the checkpoint, it is moved at once.
 func (d *Dumper) skip(ctx context.Context, oldest Position) error {
+	if err := d.finish(ctx); err != nil {
+		return err
+	}
 	w := d.next
+	if w == nil { // given up with the state
+		return nil
+	}
 	d.lost(w.to+1, oldest-1)
 	w.to = oldest - 1
 	if w.traces > 0 {
@@ -72,19 +88,34 @@ func (d *Dumper) skip(ctx context.Context, oldest Position) error {
 	return d.hold(ctx)
 }
 
-// hold tells the source, if it wants to know, what is not dumped yet. It follows
-// the checkpoint: what is held is never less than what is missing in the bucket.
+// needed returns up to where the log is needed no more: everything up to it is in the
+// bucket, and sealed if that is wanted.
+func (d *Dumper) needed() Position {
+	pos := d.state.Position
+	for _, q := range d.state.Quarantine {
+		pos = min(pos, q.From)
+	}
+	if d.seal != nil {
+		_, _, sealed := d.seal.unsealed(&d.state)
+		pos = min(pos, sealed)
+	}
+	return pos
+}
+
+// hold tells the source, if it wants to know, up to where it is needed no more. It
+// follows the checkpoint: what is held is never less than what is missing in the bucket.
 func (d *Dumper) hold(ctx context.Context) error {
-	if d.consumers == nil || d.held && d.heldAt == d.state.Position {
+	pos := d.needed()
+	if d.consumers == nil || d.held && d.heldAt == pos {
 		return nil
 	}
-	err := d.consumers.SetConsumer(ctx, d.opts.StateName, d.state.Position)
+	err := d.consumers.SetConsumer(ctx, d.opts.StateName, pos)
 	switch {
 	case errors.Is(err, ErrReadOnly), errors.Is(err, ErrNotSupported):
 		d.consumers = nil // who writes there knows of no dumper here
 	case err != nil:
 		return fmt.Errorf("cts: registering consumer %s: %w", d.opts.StateName, err)
 	}
-	d.held, d.heldAt = true, d.state.Position
+	d.held, d.heldAt = true, pos
 	return nil
 }

@@ -1,7 +1,6 @@
 package cts
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -155,9 +154,13 @@ func namingDumper(t testing.TB, id string, opts *DumperOptions) *Dumper {
 
 // keyOf returns the name of a trace file as a cycle of d would have it.
 func keyOf(d *Dumper, from, to Position, at time.Time, g group, content string) string {
-	d.state.Position = from
-	p := &plan{To: to, Time: at.UnixMilli(), Flat: d.opts.WithoutServiceFolders}
-	return d.key(p, g, sha256.Sum256([]byte(content)))
+	sum := sha256.Sum256([]byte(content))
+	settings := d.settings(g.tracker)
+	p := &plan{To: to, Time: at.UnixMilli(), from: from}
+	return d.key(p, plannedFile{
+		Tracker: g.tracker, Service: g.service, Flat: settings.WithoutServiceFolders, Plain: settings.Compression == CompressJSON,
+		SHA256: hex.EncodeToString(sum[:]),
+	}, settings.Prefix)
 }
 
 func TestTraceFileNames(t *testing.T) {
@@ -178,6 +181,14 @@ func TestTraceFileNames(t *testing.T) {
 			`^CloudTraces/cn-southwest-237/2024/01/01/system/CTS/file_CloudTrace_cn-southwest-237_2024-01-01T18-04-05Z_` + hex16,
 		},
 		{"no service folders", DumperOptions{Prefix: "a", WithoutServiceFolders: true}, group{"data", ""}, `^CloudTraces/local/2024/01/01/data/a_CloudTrace_local_2024-01-01T18-04-05Z_` + hex16},
+		{"sub-project", DumperOptions{Region: "eu", Project: "shop"}, group{"data", "S"}, `^CloudTraces/eu-shop/2024/01/01/data/S/CloudTrace_eu-shop_2024-01-01T18-04-05Z_` + hex16},
+		{"not compressed", DumperOptions{Compression: CompressJSON}, group{"data", "S"}, `^CloudTraces/local/2024/01/01/data/S/CloudTrace_local_2024-01-01T18-04-05Z_[0-9a-f]{16}\.json$`},
+		{
+			"tracker of its own",
+			DumperOptions{Prefix: "p", Tracker: func(name string) *TransferOptions { return &TransferOptions{Prefix: name + "-x"} }},
+			group{"data", "S"},
+			`^CloudTraces/local/2024/01/01/data/S/data-x_CloudTrace_local_2024-01-01T18-04-05Z_` + hex16,
+		},
 		{"no service", DumperOptions{}, group{"data", ""}, `^CloudTraces/local/2024/01/01/data/%/CloudTrace_local_2024-01-01T18-04-05Z_` + hex16},
 		{"folder of digests", DumperOptions{}, group{"data", "Digest"}, `^CloudTraces/local/2024/01/01/data/%44igest/CloudTrace_local_2024-01-01T18-04-05Z_` + hex16},
 	} {
@@ -234,24 +245,6 @@ func TestTraceFileNamesTellFilesApart(t *testing.T) {
 					}
 				}
 			}
-		}
-	}
-}
-
-// The same content gives the same object, byte for byte.
-func TestCompressIsDeterministic(t *testing.T) {
-	content := []byte("[" + strings.Repeat(`{"trace_id":"1"},`, 10_000) + `{}]`)
-	for level := 1; level <= 9; level++ {
-		first, err := compress(content, level)
-		if err != nil {
-			t.Fatal(err)
-		}
-		second, err := compress(content, level)
-		if err != nil || !bytes.Equal(first, second) {
-			t.Errorf("level %d: two runs differ, %v", level, err)
-		}
-		if mtime := first[4:8]; first[3] != 0 || string(mtime) != "\x00\x00\x00\x00" {
-			t.Errorf("level %d: the header %x has a name or a time", level, first[:10])
 		}
 	}
 }

@@ -1,15 +1,14 @@
 package cts
 
 import (
-	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
+	"github.com/cloudtraceservice/cts/digest"
 	"github.com/cloudtraceservice/cts/obs"
 )
 
@@ -17,10 +16,14 @@ import (
 // with the checkpoint alone; and during a cycle, with its plan too. One save moves
 // from one to the other, so that they can't disagree.
 type dumpState struct {
-	Version  int      `json:"v"`
-	StoreID  string   `json:"store_id"`
-	Position Position `json:"position"` // the checkpoint: everything up to it is in the bucket
-	Plan     *plan    `json:"plan,omitempty"`
+	Version    int             `json:"v"`
+	StoreID    string          `json:"store_id"`
+	Position   Position        `json:"position"` // the checkpoint: everything up to it is in the bucket, but for what is in Quarantine
+	Plan       *plan           `json:"plan,omitempty"`
+	Quarantine []quarantined   `json:"quarantine,omitempty"`
+	CompleteTo int64           `json:"complete_to,omitempty"` // see DumperStatus, milliseconds since 1970 UTC
+	Chains     []*digest.Chain `json:"chains,omitempty"`      // what is sealed, and what is to be
+	Sealed     *digest.Sealed  `json:"sealed,omitempty"`      // a digest that is being put
 
 	generation uint64
 }
@@ -29,10 +32,12 @@ const dumpStateVersion = 1
 
 // plan is what one cycle is to put into the bucket.
 type plan struct {
-	To    Position      `json:"to"`             // the cycle is the traces in (Position, To]
-	Time  int64         `json:"time"`           // when it was cut, milliseconds since 1970 UTC: the time in the names
-	Flat  bool          `json:"flat,omitempty"` // without service folders; the option may change before the cycle is done again
+	To    Position      `json:"to"`    // the cycle is the traces in (Position, To]
+	Time  int64         `json:"time"`  // when it was cut, milliseconds since 1970 UTC: the time in the names
+	Level int           `json:"level"` // of gzip, so that the files come out the same when the option has changed
 	Files []plannedFile `json:"files"`
+
+	from Position // the checkpoint that it starts from
 }
 
 // plannedFile is one trace file of a plan.
@@ -40,58 +45,31 @@ type plannedFile struct {
 	Key     string `json:"key"`
 	Tracker string `json:"tracker"`
 	Service string `json:"service,omitempty"`
+	Flat    bool   `json:"flat,omitempty"`  // without service folders; the option may change before the cycle is done again
+	Plain   bool   `json:"plain,omitempty"` // not compressed; the same
 	Traces  int    `json:"traces"`
-	Bytes   int64  `json:"bytes"`  // of the content, uncompressed
-	SHA256  string `json:"sha256"` // of the content, uncompressed, in hex
+	Bytes   int64  `json:"bytes"`             // of the content, uncompressed
+	SHA256  string `json:"sha256"`            // of the content, uncompressed, in hex
+	Root    string `json:"root,omitempty"`    // Merkle root over the traces, in hex, if they are to be sealed
+	Oldest  int64  `json:"oldest"`            // earliest record time, milliseconds since 1970 UTC
+	Attempt int    `json:"attempt,omitempty"` // how many keys before were found taken by other objects
 }
 
-// group is which traces go into one file.
-type group struct{ tracker, service string }
+// group returns which traces are in the file.
+func (f plannedFile) group() group { return group{f.Tracker, f.Service} }
 
-// maxGroups and maxNames bound the files of one cycle and the JSON of their trackers
-// and services, and with them the plan, which must fit into a state: the last trace
-// of a cycle can add 1 MiB, and what else there is about a file has less than 1 KiB.
-const (
-	maxGroups = 1000
-	maxNames  = MaxStateBytes / 4
-)
-
-// window is the traces of one cycle, as the contents of its files to be.
-type window struct {
-	to     Position // the last position that was looked at
-	flat   bool     // without service folders
-	files  map[group]*traceFile
-	names  int // bytes that the trackers and services of the files take in a plan
-	traces int
-	bytes  int64
-	oldest int64 // earliest record time, milliseconds since 1970 UTC
-}
-
-func newWindow(after Position, flat bool) *window {
-	return &window{to: after, flat: flat, files: map[group]*traceFile{}}
-}
-
-// add takes in a trace.
-func (w *window) add(g group, e Entry, recordTime int64) {
-	f := w.files[g]
-	if f == nil {
-		f = &traceFile{group: g}
-		w.files[g] = f
-		w.names += len(appendString(appendString(nil, g.tracker), g.service))
+// settings returns those settings of the tracker that decide on the content.
+func (f plannedFile) settings() TransferOptions {
+	o := TransferOptions{WithoutServiceFolders: f.Flat, Compression: CompressGzip}
+	if f.Plain {
+		o.Compression = CompressJSON
 	}
-	f.add(e.JSON)
-	w.to = e.Position
-	w.bytes += int64(len(e.JSON)) + 1
-	if w.traces++; w.traces == 1 || recordTime < w.oldest {
-		w.oldest = recordTime
-	}
+	return o
 }
 
-// sorted returns the files in order of tracker and service.
-func (w *window) sorted() []*traceFile {
-	return slices.SortedFunc(maps.Values(w.files), func(a, b *traceFile) int {
-		return cmp.Or(cmp.Compare(a.tracker, b.tracker), cmp.Compare(a.service, b.service))
-	})
+// info returns what events tell about the file.
+func (f plannedFile) info(stored int64) FileInfo {
+	return FileInfo{Key: f.Key, Tracker: f.Tracker, Service: f.Service, Traces: f.Traces, Bytes: f.Bytes, Stored: stored}
 }
 
 // resume loads the state, once, and completes a cycle that was interrupted.
@@ -104,19 +82,40 @@ func (d *Dumper) resume(ctx context.Context) error {
 	if err := d.hold(ctx); err != nil {
 		return err
 	}
-	if d.state.Plan == nil {
+	if d.state.Plan != nil {
+		if err := d.repeat(ctx); err != nil {
+			return err
+		}
+	}
+	if d.retried {
 		return nil
 	}
-	w := newWindow(d.state.Position, d.state.Plan.Flat)
-	if err := d.readAgain(ctx, w); err != nil {
-		return err
+	d.retried = true
+	return d.retryQuarantined(ctx, false)
+}
+
+// repeat does an interrupted cycle again: with what is still in memory, or else with
+// what the log has.
+func (d *Dumper) repeat(ctx context.Context) error {
+	w := d.undelivered
+	d.undelivered = nil
+	var failures []error
+	if w == nil {
+		w = d.newWindow(d.state.Position, d.state.Plan.Level)
+		for _, f := range d.state.Plan.Files {
+			w.settings[f.Tracker] = f.settings()
+		}
+		err := d.readAgain(ctx, w, d.state.Plan.To, d.lost)
+		if err == nil {
+			failures, err = d.revise(ctx, w)
+		}
+		if err != nil {
+			w.drop()
+			return err
+		}
 	}
-	d.next = nil
-	failures, err := d.revise(ctx, w)
-	if err != nil {
-		return err
-	}
-	return d.deliver(ctx, w, failures)
+	d.launch(ctx, w, failures)
+	return d.finish(ctx)
 }
 
 func (d *Dumper) load(ctx context.Context) error {
@@ -138,6 +137,12 @@ func (d *Dumper) load(ctx context.Context) error {
 			return fmt.Errorf("%w: state %s is of store %s, this is %s", ErrForeignCheckpoint, name, st.StoreID, id)
 		}
 	}
+	if st.Plan != nil {
+		st.Plan.from = st.Position
+		if st.Plan.Level < 1 || st.Plan.Level > 9 {
+			st.Plan.Level = d.opts.Level
+		}
+	}
 	st.generation = generation
 	d.state, d.begun = st, true
 	return nil
@@ -152,111 +157,93 @@ func (d *Dumper) save(ctx context.Context, st dumpState) error {
 		st.generation, err = d.opts.States.SaveState(ctx, d.opts.StateName, data, d.state.generation)
 	}
 	if err != nil {
-		d.begun, d.next = false, nil
+		d.forget()
 		return fmt.Errorf("cts: saving state %s: %w", d.opts.StateName, err)
 	}
 	d.state = st
 	return nil
 }
 
-// take adds a trace to the window, in the group that it belongs to.
-func (w *window) take(e Entry) error {
-	tracker, service, recordTime, err := routing(e)
-	if err != nil { // stored by somebody who did not keep to what Entry demands
-		return &CorruptionError{File: "a trace that is no trace", First: e.Position, Last: e.Position, Err: err}
-	}
-	g := group{tracker: tracker, service: service}
-	if w.flat {
-		g.service = ""
-	}
-	w.add(g, e, recordTime)
-	return nil
+// forget gives up everything that hangs on the state. No delivery is under way.
+func (d *Dumper) forget() {
+	d.next.drop()
+	d.undelivered.drop()
+	d.begun, d.next, d.undelivered = false, nil, nil
+	clear(d.verified)
 }
 
-// routing returns what decides on the file of a trace, and its record time.
-func routing(e Entry) (tracker, service string, recordTime int64, err error) {
-	t := e.Trace
-	if t == nil {
-		if t, err = ParseTrace(e.JSON); err != nil {
-			return "", "", 0, err
-		}
-	}
-	tracker = t.TrackerName
-	fill(&tracker, "system")
-	return tracker, t.ServiceType, t.RecordTime, nil
-}
-
-// collect reads on in the log until the window is full or the log ends. It reports
-// whether a cycle is due, and whether there may be more traces behind it.
-func (d *Dumper) collect(ctx context.Context) (due, more bool, err error) {
-	if d.next == nil {
-		d.next = newWindow(d.state.Position, d.opts.WithoutServiceFolders)
-	}
-	w := d.next
-	for e, err := range d.source.After(ctx, w.to) {
-		if oldest, gone := goneAbove(w.to, err); gone {
-			return false, true, d.skip(ctx, oldest)
-		}
-		if err != nil {
-			if d.damaged(err) {
-				continue
-			}
-			return false, false, fmt.Errorf("cts: reading traces to dump: %w", err)
-		}
-		if err := w.take(e); err != nil {
-			d.damaged(err)
-			w.to = e.Position
-			continue
-		}
-		if w.traces >= d.opts.MaxTraces || w.bytes >= d.opts.MaxBytes || len(w.files) >= maxGroups || w.names >= maxNames {
-			return true, true, nil
-		}
-	}
-	old := d.opts.Clock().Add(-d.opts.MaxAge).UnixMilli()
-	return w.traces > 0 && w.oldest <= old, false, nil
-}
-
-// damaged takes note of damage in the store, which the iterator goes on past. It is
-// met again whenever the traces before it are read again, or none comes behind it.
-func (d *Dumper) damaged(err error) bool {
-	var damage *CorruptionError
-	if !errors.As(err, &damage) {
-		return false
-	}
-	if !d.reported.add(damage) {
-		return true
-	}
-	d.mu.Lock()
-	d.status.Damaged++
-	d.mu.Unlock()
-	if f := d.opts.Events.Damaged; f != nil {
-		f(damage)
-	}
-	return true
-}
-
-// cycle plans the window and delivers it.
+// cycle plans the window and starts to deliver it, after the cycle before is complete.
+// With one worker it is complete on return.
 func (d *Dumper) cycle(ctx context.Context) error {
+	if err := d.finish(ctx); err != nil {
+		return err
+	}
+	if d.seal != nil {
+		if err := d.sealRoom(ctx); err != nil {
+			return err
+		}
+	}
 	w := d.next
-	p := &plan{To: w.to, Time: d.opts.Clock().UnixMilli(), Flat: w.flat}
-	for _, f := range w.sorted() {
-		p.Files = append(p.Files, d.plan(p, f))
+	if w == nil { // given up with the state
+		return nil
 	}
 	st := d.state
+	if w.traces == 0 { // all of them of disabled trackers
+		st.Position = w.to
+		if err := d.save(ctx, st); err != nil {
+			return err
+		}
+		d.count(w, nil)
+		d.next = nil
+		return d.hold(ctx)
+	}
+	p := &plan{To: w.to, Time: d.opts.Clock().UnixMilli(), Level: w.pack.level, from: d.state.Position}
+	for _, f := range w.sorted() {
+		planned, err := d.plan(p, w, f)
+		if err != nil {
+			return err
+		}
+		p.Files = append(p.Files, planned)
+	}
 	st.Plan = p
 	if err := d.save(ctx, st); err != nil {
 		return err
 	}
-	return d.deliver(ctx, w, nil)
+	d.next = nil
+	d.launch(ctx, w, nil)
+	if d.opts.Workers == 1 {
+		return d.finish(ctx)
+	}
+	d.next = d.newWindow(p.To, d.opts.Level)
+	return nil
 }
 
 // plan returns the entry of a file in the plan p.
-func (d *Dumper) plan(p *plan, f *traceFile) plannedFile {
-	sum := f.finish()
-	return plannedFile{
-		Key: d.key(p, f.group, sum), Tracker: f.tracker, Service: f.service,
-		Traces: f.traces, Bytes: int64(len(f.content)), SHA256: hex.EncodeToString(sum[:]),
+func (d *Dumper) plan(p *plan, w *window, f *traceFile) (plannedFile, error) {
+	settings, err := w.settingsOf(f.tracker)
+	if err != nil {
+		return plannedFile{}, err
 	}
+	sum := f.finish()
+	planned := plannedFile{
+		Tracker: f.tracker, Service: f.service, Flat: settings.WithoutServiceFolders, Plain: f.plain,
+		Traces: f.traces, Bytes: f.bytes, SHA256: hex.EncodeToString(sum[:]), Oldest: f.oldest,
+	}
+	if f.tree != nil {
+		root := f.tree.Root()
+		planned.Root = hex.EncodeToString(root[:])
+	}
+	return planned, d.name(p, &planned)
+}
+
+// name gives the file the key that it has in the plan p.
+func (d *Dumper) name(p *plan, f *plannedFile) error {
+	settings, err := d.transfer(f.Tracker)
+	if err != nil {
+		return err
+	}
+	f.Key = d.key(p, *f, settings.Prefix)
+	return nil
 }
 
 // revise compares the traces of an interrupted cycle with its plan. Files that come
@@ -267,33 +254,54 @@ func (d *Dumper) plan(p *plan, f *traceFile) plannedFile {
 func (d *Dumper) revise(ctx context.Context, w *window) (failures []error, err error) {
 	planned := map[group]plannedFile{}
 	for _, f := range d.state.Plan.Files {
-		planned[group{f.Tracker, f.Service}] = f
+		planned[f.group()] = f
+	}
+	for _, q := range d.state.Quarantine {
+		if q.From == w.from {
+			delete(w.files, q.group())
+		}
 	}
 	revised := *d.state.Plan
 	revised.Files = nil
 	changed := false
 	for _, f := range w.sorted() {
 		was, ok := planned[f.group]
-		now := d.plan(&revised, f)
 		delete(planned, f.group)
-		if ok && was.SHA256 != now.SHA256 && was.Key != now.Key {
-			_, err := d.inspect(ctx, was)
-			if err != nil && !errors.Is(err, obs.ErrNotExist) {
-				failures = append(failures, fmt.Errorf("cts: trace file %s: %w", was.Key, err))
-			}
-			if !errors.Is(err, obs.ErrNotExist) {
-				delete(w.files, f.group)
-				now = was
-			}
+		now, err := d.plan(&revised, w, f)
+		if err != nil {
+			return failures, err
 		}
-		if ok && was.SHA256 == now.SHA256 {
+		switch {
+		case ok && was.SHA256 == now.SHA256:
+			was.Root = now.Root // sealing may have been switched on or off
 			now = was
-		} else {
+		case ok && was.Key != now.Key:
+			if kept, err := d.delivered(ctx, was); err != nil {
+				failures = append(failures, fmt.Errorf("cts: trace file %s: %w", was.Key, err))
+			} else if !kept {
+				changed = true
+				break
+			}
+			delete(w.files, f.group)
+			now = was
+		default:
 			changed = true
 		}
 		revised.Files = append(revised.Files, now)
 	}
-	if !changed && len(planned) == 0 {
+	for _, was := range planned { // nothing of it can be read any more
+		kept, err := d.delivered(ctx, was)
+		if err != nil {
+			failures = append(failures, fmt.Errorf("cts: trace file %s: %w", was.Key, err))
+		}
+		if kept || err != nil {
+			revised.Files = append(revised.Files, was)
+		} else {
+			changed = true
+		}
+	}
+	if !changed {
+		d.state.Plan = &revised // the same, but for what sealing wants to know
 		return failures, nil
 	}
 	st := d.state
@@ -301,52 +309,26 @@ func (d *Dumper) revise(ctx context.Context, w *window) (failures []error, err e
 	return failures, d.save(ctx, st)
 }
 
-// deliver puts and verifies the files of the plan, as far as they are in the window,
-// and then moves the checkpoint, unless there were failures before. A file that fails
-// does not keep the others back.
-func (d *Dumper) deliver(ctx context.Context, w *window, failures []error) error {
-	var dumped []FileInfo
-	for _, planned := range d.state.Plan.Files {
-		f := w.files[group{planned.Tracker, planned.Service}]
-		if f == nil {
-			continue
-		}
-		info, err := d.put(ctx, planned, f)
-		if err != nil {
-			failures = append(failures, fmt.Errorf("cts: trace file %s: %w", planned.Key, err))
-			if ctx.Err() != nil {
-				break
-			}
-			continue
-		}
-		dumped = append(dumped, info)
-		if event := d.opts.Events.FileDumped; event != nil {
-			event(info)
-		}
+// delivered reports whether a planned file is in the bucket, and remembers what is
+// stored there.
+func (d *Dumper) delivered(ctx context.Context, planned plannedFile) (bool, error) {
+	stored, err := d.inspect(ctx, planned)
+	switch {
+	case errors.Is(err, ErrConflict): // what is there is not this file
+		d.conflict(planned.Key)
+		return false, nil
+	case errors.Is(err, obs.ErrNotExist), errors.Is(err, obs.ErrInvalidKey):
+		return false, nil
+	case err != nil:
+		return false, err
 	}
-	d.next = nil // after a failure, resume reads the planned traces again
-	if len(failures) > 0 {
-		return errors.Join(failures...)
-	}
-	st := d.state
-	st.Position, st.Plan = st.Plan.To, nil
-	if err := d.save(ctx, st); err != nil {
-		return err
-	}
-	d.count(dumped)
-	return d.hold(ctx)
+	d.verified[planned.Key] = stored
+	return true, nil
 }
 
-// count adds the files of a completed cycle to the status.
-func (d *Dumper) count(dumped []FileInfo) {
-	now := d.opts.Clock()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, f := range dumped {
-		d.status.Files++
-		d.status.Traces += int64(f.Traces)
-		d.status.Bytes += f.Bytes
-		d.status.Stored += f.Stored
-	}
-	d.status.LastDump = now
+// clone returns the plan with files of its own.
+func (p *plan) clone() *plan {
+	c := *p
+	c.Files = slices.Clone(p.Files)
+	return &c
 }

@@ -75,14 +75,18 @@ func TestRunCutsByAge(t *testing.T) {
 		if n := r.after(t, 5*time.Minute-time.Second); n != 0 {
 			t.Errorf("%d files before the oldest trace is five minutes old", n)
 		}
-		want := cts.DumperStatus{Waiting: 2, Oldest: begun}
-		if diff := cmp.Diff(want, r.Status()); diff != "" {
+		st := r.Status()
+		want := cts.DumperStatus{
+			State: cts.TransferEnabled, Waiting: 2, WaitingBytes: st.WaitingBytes, Read: 2, OldestUndelivered: begun,
+			Lag: 5*time.Minute - time.Second, CompleteTo: begun.Add(-time.Minute).Local(),
+		}
+		if diff := cmp.Diff(want, st); diff != "" || st.WaitingBytes < 100 {
 			t.Errorf("status (-want +got):\n%s", diff)
 		}
 		if n := r.after(t, 5*time.Minute); n != 1 {
 			t.Errorf("%d files when it is", n)
 		}
-		if st := r.Status(); st.Position != 2 || st.Waiting != 0 || !st.Oldest.IsZero() || st.Traces != 2 || !st.LastDump.Equal(begun.Add(5*time.Minute)) {
+		if st := r.Status(); st.Position != 2 || st.Waiting != 0 || !st.OldestUndelivered.IsZero() || st.Lag != 0 || st.Traces != 2 || !st.LastDump.Equal(begun.Add(5*time.Minute)) {
 			t.Errorf("status %+v", st)
 		}
 		r.check(t)
@@ -246,8 +250,7 @@ func (w *dumpWorld) hang(verb string, until <-chan struct{}, err error) (hanging
 		if strings.HasPrefix(call, verb) {
 			once.Do(func() {
 				close(hanging)
-				<-until
-				f.err = err
+				f.until, f.err = until, err
 			})
 		}
 		return f

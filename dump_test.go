@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -87,7 +88,7 @@ func TestDumpFiles(t *testing.T) {
 	}
 	d := w.dumper(t, &cts.DumperOptions{Prefix: "p", Region: "eu-de", Events: events, Clock: func() time.Time { return now }})
 	*events = cts.DumperEvents{Failed: func(error) { t.Error("the options were not copied") }}
-	if st := d.Status(); st != (cts.DumperStatus{}) {
+	if st := d.Status(); st != (cts.DumperStatus{State: cts.TransferEnabled}) {
 		t.Errorf("status before anything: %+v", st)
 	}
 	if err := d.Flush(t.Context()); err != nil {
@@ -99,7 +100,9 @@ func TestDumpFiles(t *testing.T) {
 		{Tracker: "system", Service: "", Traces: 1},
 		{Tracker: "system", Service: "ECS", Traces: 3},
 	}
-	wantStatus := cts.DumperStatus{Position: 6, Files: 3, Traces: 6, LastDump: now}
+	wantStatus := cts.DumperStatus{
+		State: cts.TransferEnabled, Position: 6, Read: 6, Files: 3, Traces: 6, LastDump: now, CompleteTo: now.Add(-time.Minute).Local(),
+	}
 	folders := []string{"data/OBS/", "system/%/", "system/ECS/"}
 	if len(files) != 3 || len(w.keys(t)) != 3 {
 		t.Fatalf("%d files, %d objects", len(files), len(w.keys(t)))
@@ -213,46 +216,95 @@ func twin(t *testing.T, opts *cts.DumperOptions) (keys []string, content []byte)
 	return keys, content
 }
 
+// An object of somebody else under the name of a file is left alone and raises an alarm;
+// the file is put under another name, and nothing waits for it.
 func TestDumpNeverOverwrites(t *testing.T) {
-	opts := &cts.DumperOptions{Clock: func() time.Time { return time.UnixMilli(1_700_000_000_000) }}
+	for workers := 1; workers <= 4; workers += 3 {
+		opts := &cts.DumperOptions{Workers: workers, Clock: func() time.Time { return time.UnixMilli(1_700_000_000_000) }}
+		keys, content := twin(t, opts)
+		for name, object := range conflicts(t, content) {
+			t.Run(fmt.Sprint(name, " ", workers), func(t *testing.T) {
+				w := newDumpWorld()
+				w.add(t, sevenTraces...)
+				w.put(t, keys[1], object)
+				var alarms []string
+				o := *opts
+				o.Events = &cts.DumperEvents{Conflict: func(key string) { alarms = append(alarms, key) }}
+				d := w.dumper(t, &o)
+				if err := d.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if st := d.Status(); st.Conflicts != 1 || st.Position != 7 || st.Files != 3 || st.State != cts.TransferEnabled {
+					t.Errorf("status %+v", st)
+				}
+				if !slices.Equal(alarms, keys[1:2]) {
+					t.Errorf("alarms %q, want one about %s", alarms, keys[1])
+				}
+				w.wantObject(t, keys[1], object)
+				w.remove(t, keys[1])
+				w.check(t)
+				if got := w.keys(t); len(got) != 3 || got[0] != keys[0] || got[2] != keys[2] || path.Dir(got[1]) != path.Dir(keys[1]) {
+					t.Errorf("files %q, want those of %q, one of them under another name", got, keys)
+				}
+			})
+		}
+	}
+}
+
+// wantObject checks that an object has these bytes.
+func (w *dumpWorld) wantObject(t *testing.T, key string, want []byte) {
+	t.Helper()
+	body, _, err := w.objects.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	if _, err := got.ReadFrom(body); err != nil || !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("%s was changed: %v", key, err)
+	}
+}
+
+func (w *dumpWorld) remove(t *testing.T, key string) {
+	t.Helper()
+	if err := w.objects.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The key under which a file is put instead is planned before it is used: a kill at any
+// call leaves each trace in the bucket once.
+func TestDumpSurvivesAFaultInEveryCallOfAConflict(t *testing.T) {
+	opts := &cts.DumperOptions{Workers: 1, Clock: func() time.Time { return time.UnixMilli(1_700_000_000_000) }}
 	keys, content := twin(t, opts)
-	for name, object := range conflicts(t, content) {
-		t.Run(name, func(t *testing.T) {
+	object := zipped(t, content[:len(content)-1], 6)
+	for name, fault := range faultKinds {
+		for n := 1; ; n++ {
 			w := newDumpWorld()
 			w.add(t, sevenTraces...)
 			w.put(t, keys[1], object)
+			hit := w.at(n, fault)
 			d := w.dumper(t, opts)
-			for range 2 {
-				err := d.Flush(t.Context())
-				if !errors.Is(err, cts.ErrConflict) || !errors.Is(d.Status().LastError, cts.ErrConflict) {
-					t.Fatalf("Flush: %v, want ErrConflict", err)
-				}
-				if text := err.Error(); !strings.Contains(text, keys[1]) || !strings.Contains(text, "move it away") {
-					t.Errorf("the error does not say what to do with what: %s", text)
-				}
-			}
-			if got := w.keys(t); !slices.Equal(got, keys) {
-				t.Errorf("the others of the cycle are not delivered: %q", got)
-			}
-			if st := d.Status(); st.Position != 0 || st.Files != 0 {
-				t.Errorf("the checkpoint moved: %+v", st)
-			}
-			body, _, err := w.objects.Get(t.Context(), keys[1])
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got bytes.Buffer
-			if _, err := got.ReadFrom(body); err != nil || !bytes.Equal(got.Bytes(), object) {
-				t.Errorf("the object was changed: %v", err)
-			}
-			if err := w.objects.Delete(t.Context(), keys[1]); err != nil {
-				t.Fatal(err)
+			_ = d.Flush(t.Context())
+			more := hit()
+			w.mend()
+			if fault.kill {
+				d = w.dumper(t, opts)
 			}
 			if err := d.Flush(t.Context()); err != nil {
-				t.Fatalf("after it was moved away: %v", err)
+				t.Fatalf("call %d %s; then: %v", n, name, err)
 			}
-			w.check(t)
-		})
+			w.wantObject(t, keys[1], object)
+			w.remove(t, keys[1])
+			if w.check(t); t.Failed() {
+				t.Fatalf("call %d %s: %q", n, name, w.calls)
+			}
+			if !more {
+				if n < 15 {
+					t.Errorf("only %d calls", n)
+				}
+				break
+			}
+		}
 	}
 }
 

@@ -1,0 +1,277 @@
+package cts
+
+import (
+	"bytes"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	stdhash "hash"
+	"hash/crc32"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/flate"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cloudtraceservice/cts/digest"
+)
+
+// A trace file is compressed in parts while its traces are read, by several goroutines,
+// so that a cycle of one large file keeps all of them busy too and only the compressed
+// bytes are held. The parts are DEFLATE blocks (RFC 1951), every part but the last ended
+// by an empty stored block that brings it to a byte boundary; behind a header and before
+// a trailer they are one gzip member (RFC 1952). Where a part ends depends on the content
+// alone, so that the same content gives the same bytes.
+
+// partBytes is the length of content from which on a part is compressed.
+const partBytes = 256 << 10
+
+// gzipHeader has neither name nor time.
+var gzipHeader = [...]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}
+
+// packer compresses for a Dumper. It keeps what can be used again.
+type packer struct {
+	workers int
+	buffers sync.Pool // of *[]byte, with room for a part
+	zippers sync.Pool // of *zipper
+}
+
+// zipper is a compressor with the room for what it writes.
+type zipper struct {
+	level int
+	w     *flate.Writer
+	b     bytes.Buffer
+}
+
+// packing compresses the files of one window. It must be waited for before what it
+// made is read, and before it is given up.
+type packing struct {
+	*packer
+	level int
+	group errgroup.Group
+	err   error // of what was done without the group
+}
+
+func (p *packer) begin(level int) *packing {
+	g := &packing{packer: p, level: level}
+	g.group.SetLimit(p.workers)
+	return g
+}
+
+// wait returns when all parts are compressed.
+func (p *packing) wait() error { return errors.Join(p.err, p.group.Wait()) }
+
+// pack compresses content into a part, now or soon. It blocks while all workers are
+// busy. The content is the packing's from now on.
+func (p *packing) pack(content []byte, last bool) *filePart {
+	part := &filePart{}
+	work := func() (err error) {
+		part.data, err = p.deflate(content, last)
+		if cap(content) <= 2*partBytes && cap(content) >= partBytes {
+			content = content[:0]
+			p.buffers.Put(&content)
+		}
+		return err
+	}
+	if p.workers > 1 {
+		p.group.Go(work)
+	} else if err := work(); err != nil {
+		p.err = err
+	}
+	return part
+}
+
+// deflate compresses content independently of what came before.
+func (p *packing) deflate(content []byte, last bool) ([]byte, error) {
+	z, _ := p.zippers.Get().(*zipper)
+	if z == nil || z.level != p.level {
+		z = &zipper{level: p.level}
+		var err error
+		if z.w, err = flate.NewWriter(&z.b, p.level); err != nil {
+			return nil, err
+		}
+	}
+	z.b.Reset()
+	z.w.Reset(&z.b)
+	_, err := z.w.Write(content)
+	switch {
+	case err != nil:
+	case last:
+		err = z.w.Close()
+	default:
+		err = z.w.Flush()
+	}
+	if err != nil {
+		return nil, err
+	}
+	data := bytes.Clone(z.b.Bytes())
+	p.zippers.Put(z)
+	return data, nil
+}
+
+// buffer returns room for a part.
+func (p *packer) buffer() []byte {
+	if b, _ := p.buffers.Get().(*[]byte); b != nil {
+		return *b
+	}
+	return make([]byte, 0, partBytes+partBytes/4)
+}
+
+// filePart is a part of a trace file as it is stored.
+type filePart struct{ data []byte }
+
+// traceFile is a trace file being built: a JSON array on one line.
+type traceFile struct {
+	group
+
+	plain  bool         // not compressed
+	pack   *packing     // that compresses
+	tree   *digest.Tree // over its traces; nil if nobody wants to know
+	open   []byte       // the content that is in no part yet
+	parts  []*filePart
+	traces int
+	bytes  int64 // of the content, those of open too
+	oldest int64 // earliest record time
+	hash   stdhash.Hash
+	crc    uint32
+	closed bool
+}
+
+func newTraceFile(g group, plain, sealed bool, pack *packing) *traceFile {
+	f := &traceFile{group: g, plain: plain, pack: pack, hash: sha256.New()}
+	if sealed {
+		f.tree = new(digest.Tree)
+	}
+	return f
+}
+
+// add appends a trace.
+func (f *traceFile) add(json []byte, recordTime int64) {
+	separator := byte(',')
+	if f.traces == 0 {
+		separator = '['
+	}
+	if f.open == nil && len(f.parts) > 0 {
+		f.open = f.pack.buffer()
+	}
+	f.open = append(append(f.open, separator), json...)
+	f.bytes += int64(len(json)) + 1
+	if f.tree != nil {
+		f.tree.Add(json)
+	}
+	if f.traces++; f.traces == 1 || recordTime < f.oldest {
+		f.oldest = recordTime
+	}
+	if len(f.open) >= partBytes {
+		f.part(false)
+	}
+}
+
+// part makes a part of what is open.
+func (f *traceFile) part(last bool) {
+	_, _ = f.hash.Write(f.open) // a hash never fails
+	if f.plain {
+		f.parts = append(f.parts, &filePart{data: f.open})
+	} else {
+		f.crc = crc32.Update(f.crc, crc32.IEEETable, f.open)
+		f.parts = append(f.parts, f.pack.pack(f.open, last))
+	}
+	f.open = nil
+}
+
+// finish closes the array and returns the hash of the content.
+func (f *traceFile) finish() (sum [sha256.Size]byte) {
+	if !f.closed {
+		f.open = append(f.open, ']')
+		f.bytes++
+		f.part(true)
+		f.closed = true
+	}
+	return [sha256.Size]byte(f.hash.Sum(nil))
+}
+
+// object returns the file as it is stored. Its packing was waited for.
+func (f *traceFile) object() pieces {
+	var all pieces
+	if !f.plain {
+		all = append(all, gzipHeader[:])
+	}
+	for _, p := range f.parts {
+		all = append(all, p.data)
+	}
+	if !f.plain {
+		trailer := binary.LittleEndian.AppendUint32(nil, f.crc)
+		all = append(all, binary.LittleEndian.AppendUint32(trailer, uint32(f.bytes))) // modulo 2^32, as RFC 1952 says
+	}
+	return all
+}
+
+// pieces is the content of an object, one piece behind another.
+type pieces [][]byte
+
+func (p pieces) size() (n int64) {
+	for _, piece := range p {
+		n += int64(len(piece))
+	}
+	return n
+}
+
+// sums returns the hashes of the content; that of MD5 only if it is wanted.
+func (p pieces) sums(wantMD5 bool) (sum [sha256.Size]byte, legacy [md5.Size]byte) {
+	hash := sha256.New()
+	for _, piece := range p {
+		_, _ = hash.Write(piece)
+	}
+	hash.Sum(sum[:0])
+	if wantMD5 {
+		hash = md5.New()
+		for _, piece := range p {
+			_, _ = hash.Write(piece)
+		}
+		hash.Sum(legacy[:0])
+	}
+	return sum, legacy
+}
+
+// piecesReader reads pieces. It implements io.ReadSeeker.
+type piecesReader struct {
+	pieces pieces
+	at     int64 // in the whole
+	piece  int   // the piece at that place
+	begin  int64 // where that begins
+}
+
+// Read implements io.Reader.
+func (r *piecesReader) Read(b []byte) (int, error) {
+	for r.piece < len(r.pieces) {
+		if rest := r.pieces[r.piece][r.at-r.begin:]; len(rest) > 0 {
+			n := copy(b, rest)
+			r.at += int64(n)
+			return n, nil
+		}
+		r.begin += int64(len(r.pieces[r.piece]))
+		r.piece++
+	}
+	return 0, io.EOF
+}
+
+// Seek implements io.Seeker.
+func (r *piecesReader) Seek(offset int64, whence int) (int64, error) {
+	size := r.pieces.size()
+	switch whence {
+	case io.SeekCurrent:
+		offset += r.at
+	case io.SeekEnd:
+		offset += size
+	}
+	if whence < io.SeekStart || whence > io.SeekEnd || offset < 0 || offset > size {
+		return 0, errors.New("cts: seek outside of a trace file")
+	}
+	r.at, r.piece, r.begin = offset, 0, 0
+	for r.piece < len(r.pieces) && r.begin+int64(len(r.pieces[r.piece])) <= offset {
+		r.begin += int64(len(r.pieces[r.piece]))
+		r.piece++
+	}
+	return offset, nil
+}
