@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/cloudtraceservice/cts"
+	"github.com/cloudtraceservice/cts/digest"
+	"github.com/cloudtraceservice/cts/obs/dirobs"
 	"github.com/cloudtraceservice/cts/store/filestore"
 )
 
@@ -86,26 +88,55 @@ func TestNoSecretsOnDisk(t *testing.T) {
 	}
 }
 
-// A trace file that somebody changed, and one that is gone, are found.
+// A trace file or digest that somebody changed, and one that is gone, are found.
 func TestTamperingIsFound(t *testing.T) {
-	for name, tamper := range map[string]func(path string) error{
-		"gone":    os.Remove,
-		"changed": func(path string) error { return os.WriteFile(path, []byte("nothing to see"), 0o600) },
+	const files, digests = "ECS/*.json.gz", "Digest/*.json.gz"
+	change := func(path string) error { return os.WriteFile(path, []byte("nothing to see"), 0o600) }
+	for name, test := range map[string]struct {
+		which  string
+		tamper func(path string) error
+	}{
+		"file gone": {files, os.Remove}, "file changed": {files, change},
+		"digest gone": {digests, os.Remove}, "digest changed": {digests, change},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			drill(t, 0, "-dir", dir, "-requests", "50")
-			files, err := filepath.Glob(filepath.Join(dir, "bucket", "CloudTraces", "*", "*", "*", "*", "*", "ECS", "*.json.gz"))
-			if err != nil || len(files) == 0 {
-				t.Fatalf("%d files, %v", len(files), err)
+			found, err := filepath.Glob(filepath.Join(dir, "bucket", "CloudTraces", "*", "*", "*", "*", "*", filepath.FromSlash(test.which)))
+			if err != nil || len(found) == 0 {
+				t.Fatalf("%d objects, %v", len(found), err)
 			}
-			if err := tamper(files[0]); err != nil {
+			if err := test.tamper(found[0]); err != nil {
 				t.Fatal(err)
 			}
 			if got, out := drill(t, 1, "-dir", dir, "-requests", "10"); len(got) == 0 || got[6] != "failed" {
 				t.Errorf("last line: %v\n%s", got, out)
 			}
 		})
+	}
+}
+
+// Whoever has the public key, and nothing else of what the program knew, finds the bucket
+// clean.
+func TestPublicKeyIsLeft(t *testing.T) {
+	dir := t.TempDir()
+	drill(t, 0, "-dir", dir, "-requests", "50")
+	text, err := os.ReadFile(filepath.Join(dir, "public.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := digest.ParsePublicKeyPEM(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := dirobs.Open(filepath.Join(dir, "bucket"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bucket.Close()
+	report, err := digest.Verify(t.Context(), bucket, &digest.VerifyOptions{Keys: []*digest.PublicKey{key}})
+	if err != nil || !report.OK() || report.Checked.Traces < 50 {
+		t.Errorf("%+v, %v", report, err)
 	}
 }
 
