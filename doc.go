@@ -106,6 +106,24 @@
 //	dumper, err := cts.NewDumper(store, bucket, &cts.DumperOptions{Region: "eu-1"})
 //	go dumper.Run(ctx)
 //
+// The bucket is a folder (obs/dirobs) or speaks S3 (obs/s3obs). While it is out of reach
+// the store is the queue; [Dumper.Status] says what waits, since when and why. [Shutdown]
+// ends everything in order and counts what is left.
+//
+// # Sealing and proving
+//
+// With validation on, the Dumper seals what it has delivered with signed digest files:
+//
+//	dumper, err := cts.NewDumper(store, bucket, &cts.DumperOptions{
+//		Region:     "eu-1",
+//		Validation: &cts.ValidationOptions{Signer: signer},
+//	})
+//
+// digest.Verify, and the command cts verify, find everything that was changed, removed or
+// added since, with the public key alone; digest.Prove proves one trace without showing
+// the others. [ReadDump] reads the traces of a bucket again, those that CTS itself wrote
+// too.
+//
 // # Reading what CTS wrote
 //
 // A [Decoder] reads traces from everything that CTS itself writes or wrote: trace

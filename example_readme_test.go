@@ -12,12 +12,13 @@ import (
 
 	"github.com/cloudtraceservice/cts"
 	"github.com/cloudtraceservice/cts/capture/ctshttp"
+	"github.com/cloudtraceservice/cts/digest"
 	"github.com/cloudtraceservice/cts/obs/dirobs"
 	"github.com/cloudtraceservice/cts/store/filestore"
 )
 
 // audited embeds the audit trail into a service. The README shows its body.
-func audited(ctx context.Context, dir string, mux *http.ServeMux, serve func(http.Handler) error) error {
+func audited(ctx context.Context, dir string, key []byte, mux *http.ServeMux, serve func(http.Handler) error) error {
 	store, err := filestore.Open(filepath.Join(dir, "store"), nil) // one process writes; nothing else to run
 	if err != nil {
 		return err
@@ -34,7 +35,14 @@ func audited(ctx context.Context, dir string, mux *http.ServeMux, serve func(htt
 	if err != nil {
 		return err
 	}
-	dumper, err := cts.NewDumper(store, bucket, &cts.DumperOptions{Region: "eu-1"})
+	signer, err := digest.ParsePrivateKeyPEM(key) // made with cts keygen; or digest.NewSigner of a KMS
+	if err != nil {
+		return err
+	}
+	dumper, err := cts.NewDumper(store, bucket, &cts.DumperOptions{
+		Region:     "eu-1",
+		Validation: &cts.ValidationOptions{Signer: signer}, // a signed digest every hour
+	})
 	if err != nil {
 		return err
 	}
@@ -59,9 +67,17 @@ func Example() {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("DELETE /v1/orders/{order_id}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	signer, err := digest.GenerateKey(digest.Ed25519, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, err := digest.MarshalPrivateKeyPEM(signer)
+	if err != nil {
+		log.Fatal(err)
+	}
 	ctx := context.Background()
 	running, stop := context.WithCancel(ctx)
-	err = audited(running, dir, mux, func(h http.Handler) error {
+	err = audited(running, dir, key, mux, func(h http.Handler) error {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodDelete, "/v1/orders/4711", http.NoBody))
 		return nil
 	})
