@@ -30,6 +30,7 @@ const (
 	rowMemoryOpen  = "anonymous memory, opened"
 	rowMemoryAsked = "anonymous memory, after all questions"
 	rowVerify      = "verify"
+	rowBucket      = "verify a sealed bucket"
 )
 
 // Traces up to which all answers are compared with the plain loop too, and of which the
@@ -245,7 +246,7 @@ func (b *bench) verify(ctx context.Context, w load, all []*runner, f *facts) err
 // dumping measures dumps.
 func (b *bench) dumping(ctx context.Context, w load) (err error) {
 	const rowRate, rowSize = "dump", "dump, bytes per trace"
-	if !b.wanted(groupVerify, rowRate) && !b.wanted(groupVerify, rowSize) {
+	if !b.wanted(groupVerify, rowRate) && !b.wanted(groupVerify, rowSize) && !b.wanted(groupVerify, rowBucket) {
 		return nil
 	}
 	b.say("%s: dumping", w.Name)
@@ -293,7 +294,43 @@ func (b *bench) dumping(ctx context.Context, w load) (err error) {
 	b.add(rate.row(row, ours.Name))
 	row.Name, row.Unit, row.Better = rowSize, "B", report.Lower
 	b.add(size.row(row, ours.Name))
-	return nil
+	return b.verifyBucket(ctx, part, all)
+}
+
+// verifyBucket lets ours verify a bucket that it has sealed.
+func (b *bench) verifyBucket(ctx context.Context, w child.Workload, all []*runner) error {
+	i := slices.IndexFunc(all, func(r *runner) bool { return r.name == ours.Name && !r.down })
+	if i < 0 || !b.wanted(groupVerify, rowBucket) {
+		return nil
+	}
+	dir, err := b.folder("sealed")
+	if err != nil {
+		return err
+	}
+	d := child.Dumping{Dir: dir}
+	if err := all[i].p.Seal(ctx, d); err != nil {
+		b.failed(ctx, all[i], "sealing", err)
+		return nil
+	}
+	rate := figures{}
+	for range b.dumps {
+		got, err := all[i].p.VerifyDump(ctx, d)
+		if err != nil {
+			b.failed(ctx, all[i], "verifying a bucket", err)
+			return nil
+		}
+		rate.add(ours.Name, float64(got.Traces)/(float64(got.Nanos)/1e9))
+		took, err := limits.UnzipFiles(dir)
+		if err != nil {
+			return err
+		}
+		rate.add(limits.Name, float64(got.Traces)/took.Seconds())
+	}
+	b.add(rate.row(report.Row{
+		Group: groupVerify, Name: rowBucket, Workload: w.Name, Unit: "traces/s", Better: report.Higher,
+		LimitName: "gunzip and SHA-256 of the files",
+	}, ours.Name))
+	return os.RemoveAll(dir)
 }
 
 // again measures loading when traces are offered more than once, which ours must notice.

@@ -163,6 +163,34 @@ type preparer interface {
 	Prepare(ctx context.Context, records []contest.Record) error
 }
 
+// sealer is a dumper whose files can be verified later.
+type sealer interface {
+	Seal(ctx context.Context, dir string) error
+	VerifyDump(ctx context.Context, dir string) (traces int64, err error)
+}
+
+// Seal dumps what the dumper was prepared with into a new folder, sealed.
+func (s *Service) Seal(d Dumping, _ *struct{}) error {
+	dumper, ok := s.dumper.(sealer)
+	if !ok {
+		return fmt.Errorf("%s: %w", s.setup.Name, contest.ErrUnsupported)
+	}
+	return dumper.Seal(s.ctx, d.Dir)
+}
+
+// VerifyDump verifies a folder that Seal has filled.
+func (s *Service) VerifyDump(d Dumping, reply *Verified) error {
+	dumper, ok := s.dumper.(sealer)
+	if !ok {
+		return fmt.Errorf("%s: %w", s.setup.Name, contest.ErrUnsupported)
+	}
+	collect()
+	begun := time.Now()
+	n, err := dumper.VerifyDump(s.ctx, d.Dir)
+	*reply = Verified{Traces: n, Nanos: int64(time.Since(begun))}
+	return err
+}
+
 // Dump dumps the whole workload into a new folder.
 func (s *Service) Dump(d Dumping, reply *Dumped) error {
 	if s.records == nil {

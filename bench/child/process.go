@@ -175,6 +175,17 @@ func (p *Process) Dump(ctx context.Context, d Dumping) (r Dumped, err error) {
 	return r, err
 }
 
+// Seal is [Service.Seal].
+func (p *Process) Seal(ctx context.Context, d Dumping) error {
+	return p.call(ctx, "Seal", d, &struct{}{})
+}
+
+// VerifyDump is [Service.VerifyDump].
+func (p *Process) VerifyDump(ctx context.Context, d Dumping) (r Verified, err error) {
+	err = p.call(ctx, "VerifyDump", d, &r)
+	return r, err
+}
+
 // tail keeps the end of what is written to it.
 type tail struct {
 	mu   sync.Mutex

@@ -9,13 +9,15 @@ import (
 
 	"github.com/cloudtraceservice/cts"
 	"github.com/cloudtraceservice/cts/bench/contest"
+	"github.com/cloudtraceservice/cts/digest"
 	"github.com/cloudtraceservice/cts/obs/dirobs"
 )
 
 // Dumper is the Dumper, from a file store into a folder.
 type Dumper struct {
-	db  *DB
-	dir string
+	db     *DB
+	dir    string
+	public *digest.PublicKey // of the last Seal
 }
 
 var _ contest.Dumper = (*Dumper)(nil)
@@ -82,4 +84,43 @@ func (d *Dumper) Dump(ctx context.Context, records []contest.Record, dir string)
 		return 0, fmt.Errorf("ours: %d of %d traces were dumped", n, len(records))
 	}
 	return files, nil
+}
+
+// Seal dumps the records of Prepare into a folder and seals the files with a digest.
+func (d *Dumper) Seal(ctx context.Context, dir string) (err error) {
+	signer, err := digest.GenerateKey(digest.Ed25519, 0)
+	if err != nil {
+		return err
+	}
+	d.public = signer.Public()
+	bucket, err := dirobs.Open(dir, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bucket.Close()) }()
+	dumper, err := cts.NewDumper(d.db.store, bucket, &cts.DumperOptions{
+		StateName: "seal-" + filepath.Base(dir), Validation: &cts.ValidationOptions{Signer: signer},
+	})
+	if err != nil {
+		return err
+	}
+	return dumper.Seal(ctx)
+}
+
+// VerifyDump verifies a folder that Seal has filled, and returns how many traces are
+// proven.
+func (d *Dumper) VerifyDump(ctx context.Context, dir string) (traces int64, err error) {
+	bucket, err := dirobs.Open(dir, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, bucket.Close()) }()
+	report, err := digest.Verify(ctx, bucket, &digest.VerifyOptions{Keys: []*digest.PublicKey{d.public}})
+	if err != nil {
+		return 0, err
+	}
+	if !report.OK() {
+		return 0, fmt.Errorf("ours: an untouched bucket is not clean: %v", report.Findings[0])
+	}
+	return report.Checked.Traces, nil
 }
