@@ -281,18 +281,27 @@ func (w *Words) has(block int, r *TextReader) bool {
 	for group+1 < len(w.groups) && w.groups[group+1].block <= block {
 		group++
 	}
-	n := Needle{keys: make([]uint64, 1)}
+	g := &w.groups[group]
+	first, _ := w.Range(group)
+	i := min(block-first, len(blockSet{})*64-1)
 	ok := true
-	find := func(key uint64, words int) {
-		n.keys[0], n.words = key, words
-		from, to := w.Find(group, &n)
-		ok = ok && from <= block && block < to
+	seen := map[uint64]struct{}{} // words, which occur again and again in one block
+	find := func(key uint64, known byte) {
+		if g.flags&known != 0 {
+			set := g.blocks(key)
+			ok = ok && set[i/64]>>(i%64)&1 != 0
+		}
 	}
 	for i := range len(r.index) - 1 {
 		text := bytesView(r.buf[r.index[i]:r.index[i+1]])
 		eachWord(text, func(from, to int) {
-			find(wordKey(text[from:to]), 1)
-			eachGram(text[from:to], func(key uint64) { find(key, 0) })
+			key := wordKey(text[from:to])
+			if _, again := seen[key]; again {
+				return
+			}
+			seen[key] = struct{}{}
+			find(key, knowsWords)
+			eachGram(text[from:to], func(key uint64) { find(key, knowsGrams) })
 		})
 	}
 	return ok

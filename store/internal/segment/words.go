@@ -170,8 +170,8 @@ type blockSet [4]uint64
 // find returns the blocks of a group that may have what is looked for.
 func (w *Words) find(group int, n *Needle) (set blockSet) {
 	from, to := w.Range(group)
-	for b := range min(to-from, 256) {
-		set[b/64] |= 1 << (b % 64)
+	for k := range set {
+		set[k] = mask(uint(max(0, min(to-from-64*k, 64))))
 	}
 	if from == to {
 		return set
