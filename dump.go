@@ -84,19 +84,25 @@ type Dumper struct {
 	undelivered *window               // of the plan, after a failure
 	verified    map[string]storedFile // files of the plan, by key
 	progress    int64                 // files verified so far
-	retried     bool                  // the quarantine was tried
+	retriedAt   time.Time             // when the quarantine was tried
 	sealErr     error                 // why sealing failed in this turn
+	besideErr   error                 // what else failed in this turn beside the delivery
 	markedAt    time.Time             // when the marker was put
 
-	lostTo         Position        // up to where losses were counted
-	quarantineLost map[string]bool // files whose loss was counted
-	consumers      Consumers       // nil if the source keeps none
-	held           bool            // the source knows heldAt
+	failingFiles map[string]time.Time       // files of the plan, by key: when they failed first
+	goodSettings map[string]TransferOptions // the last valid ones of trackers
+	badSettings  map[string]error           // what is wrong with those that are not
+
+	lostTo         Position            // up to where losses were counted
+	quarantineLost map[string]Position // the same for files that are set aside, by key
+	consumers      Consumers           // nil if the source keeps none
+	held           bool                // the source knows heldAt
 	heldAt         Position
 
 	mu           sync.Mutex
 	status       DumperStatus
 	failingSince time.Time // zero while the last cycle did not fail
+	lastBeside   error     // what failed in the last turn beside the delivery
 	quarantine   []QuarantinedFile
 }
 
@@ -121,7 +127,8 @@ func NewDumper(source DumpSource, bucket obs.Client, opts *DumperOptions) (*Dump
 	err := errors.Join(missing, o.setDefaults())
 	d := &Dumper{
 		opts: o, source: source, bucket: bucket, packer: packer{workers: o.Workers},
-		turn: make(chan struct{}, 1), reported: places{}, verified: map[string]storedFile{}, quarantineLost: map[string]bool{},
+		turn: make(chan struct{}, 1), reported: places{}, verified: map[string]storedFile{}, quarantineLost: map[string]Position{},
+		failingFiles: map[string]time.Time{}, goodSettings: map[string]TransferOptions{}, badSettings: map[string]error{},
 		status: DumperStatus{State: TransferEnabled},
 	}
 	if o.Validation != nil {
@@ -190,8 +197,9 @@ func (d *Dumper) Flush(ctx context.Context) error {
 
 // Close ends Run and every other call that is under way, and returns when they have
 // ended. What was not dumped stays in the store; what is dumped and not sealed is sealed
-// by the next Dumper. It closes neither store nor bucket. Close is idempotent; later
-// calls of other methods return [ErrClosed], but for Status and Quarantined.
+// by the next Dumper. It closes neither store nor bucket. Close is idempotent. Later
+// calls of Run return nil at once, Status and Quarantined go on, and all others return
+// [ErrClosed].
 func (d *Dumper) Close() {
 	d.close()
 	d.turn <- struct{}{}
@@ -233,27 +241,55 @@ func (d *Dumper) dump(ctx context.Context, all bool) (progress bool, err error) 
 	}
 	defer leave()
 	before := d.progress
-	d.sealErr = nil
-	err = d.resume(ctx)
-	for more := true; err == nil && more; {
-		var due bool
-		due, more, err = d.collect(ctx)
-		if err == nil && d.next != nil && (due || all) && !d.next.empty() {
-			err = d.cycle(ctx)
-		}
-	}
-	err = errors.Join(err, d.finish(ctx))
+	d.sealErr, d.besideErr = nil, nil
+	err = d.cycles(ctx, all)
 	if err == nil {
 		d.sealAfterCycle(ctx)
-		err = errors.Join(d.hold(ctx), d.idle(ctx))
+		if d.begun {
+			d.beside(d.hold(ctx))
+			d.beside(d.idle(ctx))
+		}
 	}
 	if d.next != nil { // no goroutine outlives the call
 		err = errors.Join(err, d.next.pack.wait())
 	}
-	err = errors.Join(err, d.sealErr)
+	beside := errors.Join(d.sealErr, d.besideErr, d.checkSettings())
+	err = errors.Join(err, beside)
+	if ctx.Err() == nil {
+		d.mu.Lock()
+		d.lastBeside = beside
+		d.mu.Unlock()
+	}
 	d.note(ctx, err)
 	if err != nil && d.life.Err() != nil {
 		err = fmt.Errorf("%w: %w", ErrClosed, err)
 	}
 	return d.progress > before, err
+}
+
+// cycles runs cycles until nothing is due, and waits for the last.
+func (d *Dumper) cycles(ctx context.Context, all bool) error {
+	err := d.resume(ctx)
+	for more := true; err == nil && more; {
+		if !d.begun { // a save of sealing failed, and may have taken effect
+			if err = d.resume(ctx); err != nil {
+				break
+			}
+		}
+		var due bool
+		due, more, err = d.collect(ctx)
+		if err == nil && d.next != nil && (due || all) && !d.next.empty() {
+			err = d.cycle(ctx)
+		}
+		more = more || !d.begun
+	}
+	return errors.Join(err, d.finish(ctx))
+}
+
+// beside takes note of what failed beside the delivery, which goes on; of several
+// failures of a turn the first is told.
+func (d *Dumper) beside(err error) {
+	if d.besideErr == nil {
+		d.besideErr = err
+	}
 }

@@ -44,6 +44,9 @@ func (d *Dumper) launch(ctx context.Context, w *window, failures []error) {
 		}
 	}
 	d.flying = f
+	d.mu.Lock()
+	d.observe()
+	d.mu.Unlock()
 	if d.opts.Workers == 1 {
 		d.work(ctx, f)
 		return
@@ -139,7 +142,7 @@ func (d *Dumper) settle(f *delivery) (failures []error, conflicts, refused []*jo
 		case errors.Is(j.err, ErrConflict) && j.planned.Attempt < maxAttempts:
 			conflicts = append(conflicts, j)
 			continue
-		case permanent(j.err) && d.roomFor(j.planned, len(refused)):
+		case (permanent(j.err) || d.alone(j)) && d.roomFor(j.planned, len(refused)):
 			refused = append(refused, j)
 			continue
 		}
@@ -165,9 +168,7 @@ func (d *Dumper) replan(ctx context.Context, w *window, conflicts, refused []*jo
 		}
 		if has(conflicts, f.Key) {
 			f.Attempt++
-			if err := d.name(st.Plan, &f); err != nil {
-				return err
-			}
+			d.rekey(st.Plan, &f)
 		}
 		files = append(files, f)
 	}
@@ -205,12 +206,19 @@ func (d *Dumper) conflict(key string) {
 	}
 }
 
+// errUnverified: a cycle was to be completed with a file of which nothing is known.
+var errUnverified = errors.New("cts: the file was not verified")
+
 // complete moves the checkpoint behind a cycle of which all files are verified.
 func (d *Dumper) complete(ctx context.Context, w *window) error {
 	st := d.state
 	p := st.Plan
 	for _, f := range p.Files {
-		if stored, ok := d.verified[f.Key]; ok && d.seal != nil {
+		stored, ok := d.verified[f.Key]
+		if !ok { // never, or else traces would be missing
+			return fmt.Errorf("cts: trace file %s: %w", f.Key, errUnverified)
+		}
+		if d.seal != nil {
 			stored.from, stored.at = p.from, d.opts.Clock().UnixMilli()
 			d.seal.delivered(&st, f, stored)
 		}
@@ -228,15 +236,16 @@ func (d *Dumper) complete(ctx context.Context, w *window) error {
 	}
 	clear(d.verified)
 	d.count(w, dumped)
-	if err := d.hold(ctx); err != nil {
-		return err
-	}
+	clear(d.failingFiles)
+	d.recovered()
+	d.beside(d.hold(ctx))
 	d.sealAfterCycle(ctx)
-	return d.mark(ctx)
+	d.beside(d.mark(ctx))
+	return nil
 }
 
-// sealAfterCycle seals what is due, unless that has failed since the dump began: it must not
-// hold up the delivery.
+// sealAfterCycle seals what is due, unless that has failed since the dump began: it must
+// not hold up the delivery.
 func (d *Dumper) sealAfterCycle(ctx context.Context) {
 	if d.seal != nil && d.sealErr == nil {
 		d.sealErr = d.sealDue(ctx)

@@ -31,6 +31,7 @@ type dumpHistory struct {
 	kills  bool
 	damage bool // traces become unreadable
 	stale  bool // the bucket may deny an object that it has
+	flips  int  // readings with a wrong byte
 	cancel context.CancelFunc
 }
 
@@ -56,18 +57,20 @@ func (h *dumpHistory) fault(_ int, call string) dumpFault {
 		}
 		return f
 	}
+	h.flips++ // two readings in a row never go wrong in the same way, which would be an object of somebody else
+	limit, at := h.IntN(300), h.flips
 	switch n := h.IntN(5); {
 	case n == 0 && h.stale:
 		return dumpFault{err: obs.ErrNotExist, kill: f.kill}
 	case n == 1: // cut short without an error
-		return dumpFault{spoil: func(r io.Reader) io.Reader { return io.LimitReader(r, int64(h.IntN(300))) }}
+		return dumpFault{spoil: func(r io.Reader) io.Reader { return io.LimitReader(r, int64(limit)) }}
 	case n == 2: // another body of the same size
 		return dumpFault{spoil: func(r io.Reader) io.Reader {
 			b, err := io.ReadAll(r)
 			if err != nil || len(b) == 0 {
 				return failingReader{io.ErrUnexpectedEOF}
 			}
-			b[h.IntN(len(b))] ^= 0xff
+			b[at%len(b)] ^= 0xff
 			return bytes.NewReader(b)
 		}}
 	}
@@ -78,6 +81,7 @@ func (h *dumpHistory) fault(_ int, call string) dumpFault {
 func (h *dumpHistory) options() *cts.DumperOptions {
 	return &cts.DumperOptions{
 		MaxTraces: 1 + h.IntN(12), MaxBytes: int64(300 + h.IntN(4000)), Level: 1 + h.IntN(9),
+		Workers: 1 + h.IntN(4), Compression: []cts.Compression{cts.CompressGzip, cts.CompressJSON}[h.IntN(4)/3],
 		WithoutServiceFolders: h.IntN(3) == 0, Prefix: []string{"", "p"}[h.IntN(2)], Region: []string{"", "eu-de"}[h.IntN(2)],
 	}
 }

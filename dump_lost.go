@@ -30,11 +30,9 @@ func (d *Dumper) readAgain(ctx context.Context, w *window, to Position, lost fun
 			if e.Position > to {
 				break
 			}
-			_, err := w.take(e)
-			if errors.Is(err, errSettings) {
+			if _, err := w.take(e); errors.Is(err, errPlanned) {
 				return err
-			}
-			if err != nil {
+			} else if err != nil {
 				d.damaged(err)
 			}
 			from = e.Position
@@ -85,7 +83,8 @@ func (d *Dumper) skip(ctx context.Context, oldest Position) error {
 	if err := d.save(ctx, st); err != nil {
 		return err
 	}
-	return d.hold(ctx)
+	d.beside(d.hold(ctx))
+	return nil
 }
 
 // needed returns up to where the log is needed no more: everything up to it is in the

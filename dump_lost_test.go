@@ -259,3 +259,41 @@ func TestDumperThatCannotRegister(t *testing.T) {
 		}
 	}
 }
+
+// Retention takes what is to be read next while a cycle is being put: the cycle is
+// completed before the checkpoint moves on.
+func TestDumperGoesOnBesideADelivery(t *testing.T) {
+	for _, workers := range []int{1, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newDumpWorld()
+			w.add(t, "a/S", "a/S", "a/S", "a/S", "a/S")
+			release := make(chan struct{})
+			go func() {
+				<-time.After(time.Second)
+				close(release)
+			}()
+			reads := 0
+			w.fault = func(_ int, call string) (f dumpFault) {
+				if strings.HasPrefix(call, "put ") {
+					f.until = release
+				}
+				if call == "after" {
+					if reads++; reads == 2 {
+						w.forced(t, 4)
+					}
+				}
+				return f
+			}
+			var lost []cts.Loss
+			opts := lostEvents(&lost)
+			opts.MaxTraces, opts.Workers = 2, workers
+			d := w.dumper(t, opts)
+			if err := d.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if st := d.Status(); st.Traces != 3 || st.Lost != 2 || st.Position != 5 || w.broken != nil || w.held(t) != 5 {
+				t.Errorf("status %+v, lost %+v, %v", st, lost, w.broken)
+			}
+		})
+	}
+}

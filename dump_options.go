@@ -3,8 +3,10 @@ package cts
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -51,8 +53,9 @@ type DumperOptions struct {
 	// Tracker returns the settings of the tracker with the given name, in place of
 	// Prefix, Compression and WithoutServiceFolders above; nil for these. It is
 	// called once for each tracker and cycle, by the goroutine that dumps, and its
-	// answer is copied. Settings that are not valid fail the cycle until they are.
-	// A cycle that was interrupted is done again with the settings it had.
+	// answer is copied. In place of settings that are not valid the Dumper takes the
+	// last that were, or those above, and its State is error until they are. A cycle
+	// that was interrupted is done again with the settings it had.
 	// Default: every tracker has those above.
 	Tracker func(name string) *TransferOptions
 
@@ -166,8 +169,8 @@ func (o *DumperOptions) setDefaults() error {
 		fault("Project: Region-Project has %d characters, want at most %d", len(o.location()), maxLocation)
 	}
 	own := o.ownSettings()
-	if err := own.setDefaults(); err != nil {
-		fault("%w", err)
+	if err := own.setDefaults("DumperOptions"); err != nil {
+		faults = append(faults, err)
 	}
 	o.Compression = own.Compression
 	if err := CheckStateName(o.StateName); err != nil {
@@ -221,17 +224,18 @@ func (o *DumperOptions) location() string {
 	return o.Region + "-" + o.Project
 }
 
-// setDefaults fills in the defaults and returns all faults together.
-func (o *TransferOptions) setDefaults() error {
+// setDefaults fills in the defaults and returns all faults together, those of the type
+// that the caller has given.
+func (o *TransferOptions) setDefaults(given string) error {
 	var faults []error
 	if !dumpPrefix.MatchString(o.Prefix) {
-		faults = append(faults, fmt.Errorf("Prefix: %q: want up to 64 letters, digits, '.', '_' and '-'", o.Prefix))
+		faults = append(faults, fmt.Errorf("cts: %s.Prefix: %q: want up to 64 letters, digits, '.', '_' and '-'", given, o.Prefix))
 	}
 	if o.Compression == "" {
 		o.Compression = CompressGzip
 	}
 	if o.Compression != CompressGzip && o.Compression != CompressJSON {
-		faults = append(faults, fmt.Errorf("Compression: %q: want %q or %q", string(o.Compression), CompressGzip, CompressJSON))
+		faults = append(faults, fmt.Errorf("cts: %s.Compression: %q: want %q or %q", given, string(o.Compression), CompressGzip, CompressJSON))
 	}
 	return errors.Join(faults...)
 }
@@ -244,27 +248,52 @@ func (o *DumperOptions) ownSettings() TransferOptions {
 	return TransferOptions{Prefix: o.Prefix, Compression: o.Compression, WithoutServiceFolders: o.WithoutServiceFolders}
 }
 
-// settings returns the settings of a tracker, those of the Dumper if its own are not
-// valid.
-func (d *Dumper) settings(tracker string) TransferOptions {
-	o, err := d.transfer(tracker)
-	if err != nil {
-		return d.opts.ownSettings()
-	}
-	return o
-}
+// maxSettings bounds the trackers whose settings are remembered, and maxSettingsName the
+// length of their names in bytes.
+const (
+	maxSettings     = 2 * maxGroups
+	maxSettingsName = 256
+)
 
-// transfer returns the settings of a tracker.
-func (d *Dumper) transfer(tracker string) (TransferOptions, error) {
+// settings returns the settings of a tracker. In place of what is not valid these are the
+// last that were, or else the Dumper's own: what a tracker is set to must not stop the
+// others, nor lose its traces.
+func (d *Dumper) settings(tracker string) TransferOptions {
 	o := d.opts.ownSettings()
 	if d.opts.Tracker == nil {
-		return o, nil
+		return o
 	}
 	if own := d.opts.Tracker(tracker); own != nil {
 		o = *own
 	}
-	if err := o.setDefaults(); err != nil {
-		return o, fmt.Errorf("%w: tracker %.64q: %w", errSettings, tracker, err)
+	good, known := d.goodSettings[tracker]
+	if err := o.setDefaults("TransferOptions"); err != nil {
+		err = fmt.Errorf("%w: tracker %.64q: %w", errSettings, tracker, err)
+		if _, again := d.badSettings[tracker]; again || len(d.badSettings) < maxSettings && len(tracker) <= maxSettingsName {
+			d.badSettings[tracker] = err
+		} else {
+			d.beside(err)
+		}
+		if known {
+			return good
+		}
+		return d.opts.ownSettings()
 	}
-	return o, nil
+	delete(d.badSettings, tracker)
+	if known || len(d.goodSettings) < maxSettings && len(tracker) <= maxSettingsName {
+		d.goodSettings[tracker] = o
+	}
+	return o
+}
+
+// checkSettings asks again for settings that were not valid, and returns the first fault
+// that is left.
+func (d *Dumper) checkSettings() error {
+	for _, tracker := range slices.Sorted(maps.Keys(d.badSettings)) {
+		d.settings(tracker)
+	}
+	for _, tracker := range slices.Sorted(maps.Keys(d.badSettings)) {
+		return d.badSettings[tracker]
+	}
+	return nil
 }

@@ -19,13 +19,14 @@ import (
 
 // A trace file is compressed in parts while its traces are read, by several goroutines,
 // so that a cycle of one large file keeps all of them busy too and only the compressed
-// bytes are held. The parts are DEFLATE blocks (RFC 1951), every part but the last ended
+// bytes are held; that the parts know nothing of each other costs about one percent of
+// the size. The parts are DEFLATE blocks (RFC 1951), every part but the last ended
 // by an empty stored block that brings it to a byte boundary; behind a header and before
 // a trailer they are one gzip member (RFC 1952). Where a part ends depends on the content
 // alone, so that the same content gives the same bytes.
 
 // partBytes is the length of content from which on a part is compressed.
-const partBytes = 256 << 10
+const partBytes = 512 << 10
 
 // gzipHeader has neither name nor time.
 var gzipHeader = [...]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cloudtraceservice/cts/digest"
 	"github.com/cloudtraceservice/cts/obs"
@@ -36,6 +37,11 @@ type plan struct {
 	Time  int64         `json:"time"`  // when it was cut, milliseconds since 1970 UTC: the time in the names
 	Level int           `json:"level"` // of gzip, so that the files come out the same when the option has changed
 	Files []plannedFile `json:"files"`
+
+	// Passed is how many traces of disabled trackers the window has. When there are
+	// some, trackers that are in no file are not looked at when the cycle is done again,
+	// even if they were enabled meanwhile: they may be any number.
+	Passed int `json:"passed,omitempty"`
 
 	from Position // the checkpoint that it starts from
 }
@@ -79,20 +85,22 @@ func (d *Dumper) resume(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := d.hold(ctx); err != nil {
-		return err
-	}
+	d.beside(d.hold(ctx))
 	if d.state.Plan != nil {
-		if err := d.repeat(ctx); err != nil {
+		if err := d.repeat(ctx); err != nil || !d.begun {
 			return err
 		}
 	}
-	if d.retried {
+	now := d.opts.Clock()
+	if !d.retriedAt.IsZero() && now.Sub(d.retriedAt) < retryAfter*d.opts.MaxAge {
 		return nil
 	}
-	d.retried = true
+	d.retriedAt = now
 	return d.retryQuarantined(ctx, false)
 }
+
+// retryAfter is after how many MaxAge the quarantine is tried again.
+const retryAfter = 10
 
 // repeat does an interrupted cycle again: with what is still in memory, or else with
 // what the log has.
@@ -102,8 +110,17 @@ func (d *Dumper) repeat(ctx context.Context) error {
 	var failures []error
 	if w == nil {
 		w = d.newWindow(d.state.Position, d.state.Plan.Level)
+		w.again = true
 		for _, f := range d.state.Plan.Files {
 			w.settings[f.Tracker] = f.settings()
+		}
+		for _, q := range d.state.Quarantine {
+			if q.From == w.from {
+				w.settings[q.Tracker] = q.settings()
+			}
+		}
+		if d.state.Plan.Passed > 0 {
+			w.transfer = func(string) TransferOptions { return TransferOptions{Disabled: true} }
 		}
 		err := d.readAgain(ctx, w, d.state.Plan.To, d.lost)
 		if err == nil {
@@ -170,6 +187,7 @@ func (d *Dumper) forget() {
 	d.undelivered.drop()
 	d.begun, d.next, d.undelivered = false, nil, nil
 	clear(d.verified)
+	clear(d.failingFiles)
 }
 
 // cycle plans the window and starts to deliver it, after the cycle before is complete.
@@ -195,15 +213,12 @@ func (d *Dumper) cycle(ctx context.Context) error {
 		}
 		d.count(w, nil)
 		d.next = nil
-		return d.hold(ctx)
+		d.beside(d.hold(ctx))
+		return nil
 	}
-	p := &plan{To: w.to, Time: d.opts.Clock().UnixMilli(), Level: w.pack.level, from: d.state.Position}
+	p := &plan{To: w.to, Time: d.opts.Clock().UnixMilli(), Level: w.pack.level, Passed: w.passed, from: d.state.Position}
 	for _, f := range w.sorted() {
-		planned, err := d.plan(p, w, f)
-		if err != nil {
-			return err
-		}
-		p.Files = append(p.Files, planned)
+		p.Files = append(p.Files, d.plan(p, w, f))
 	}
 	st.Plan = p
 	if err := d.save(ctx, st); err != nil {
@@ -218,12 +233,9 @@ func (d *Dumper) cycle(ctx context.Context) error {
 	return nil
 }
 
-// plan returns the entry of a file in the plan p.
-func (d *Dumper) plan(p *plan, w *window, f *traceFile) (plannedFile, error) {
-	settings, err := w.settingsOf(f.tracker)
-	if err != nil {
-		return plannedFile{}, err
-	}
+// plan returns the entry of a file in the plan p. From then on the file takes no more.
+func (d *Dumper) plan(p *plan, w *window, f *traceFile) plannedFile {
+	settings := w.settingsOf(f.tracker)
 	sum := f.finish()
 	planned := plannedFile{
 		Tracker: f.tracker, Service: f.service, Flat: settings.WithoutServiceFolders, Plain: f.plain,
@@ -233,17 +245,16 @@ func (d *Dumper) plan(p *plan, w *window, f *traceFile) (plannedFile, error) {
 		root := f.tree.Root()
 		planned.Root = hex.EncodeToString(root[:])
 	}
-	return planned, d.name(p, &planned)
+	if w.again { // what the plan has of the settings is less
+		settings = d.settings(f.tracker)
+	}
+	planned.Key = d.key(p, planned, settings.Prefix)
+	return planned
 }
 
-// name gives the file the key that it has in the plan p.
-func (d *Dumper) name(p *plan, f *plannedFile) error {
-	settings, err := d.transfer(f.Tracker)
-	if err != nil {
-		return err
-	}
-	f.Key = d.key(p, *f, settings.Prefix)
-	return nil
+// rekey gives a file of the plan p the key that it has with the present settings.
+func (d *Dumper) rekey(p *plan, f *plannedFile) {
+	f.Key = d.key(p, *f, d.settings(f.Tracker).Prefix)
 }
 
 // revise compares the traces of an interrupted cycle with its plan. Files that come
@@ -267,10 +278,7 @@ func (d *Dumper) revise(ctx context.Context, w *window) (failures []error, err e
 	for _, f := range w.sorted() {
 		was, ok := planned[f.group]
 		delete(planned, f.group)
-		now, err := d.plan(&revised, w, f)
-		if err != nil {
-			return failures, err
-		}
+		now := d.plan(&revised, w, f)
 		switch {
 		case ok && was.SHA256 == now.SHA256:
 			was.Root = now.Root // sealing may have been switched on or off
@@ -314,6 +322,8 @@ func (d *Dumper) revise(ctx context.Context, w *window) (failures []error, err e
 func (d *Dumper) delivered(ctx context.Context, planned plannedFile) (bool, error) {
 	stored, err := d.inspect(ctx, planned)
 	switch {
+	case errors.Is(err, obs.ErrDenied) && d.failing(planned.Key) >= d.opts.MaxAge:
+		return false, nil // nobody will ever know; its traces rather twice than never
 	case errors.Is(err, ErrConflict): // what is there is not this file
 		d.conflict(planned.Key)
 		return false, nil
@@ -324,6 +334,18 @@ func (d *Dumper) delivered(ctx context.Context, planned plannedFile) (bool, erro
 	}
 	d.verified[planned.Key] = stored
 	return true, nil
+}
+
+// failing returns for how long a file has failed, from this call on if it did not
+// before.
+func (d *Dumper) failing(key string) time.Duration {
+	now := d.opts.Clock()
+	since, ok := d.failingFiles[key]
+	if !ok {
+		since = now
+		d.failingFiles[key] = now
+	}
+	return now.Sub(since)
 }
 
 // clone returns the plan with files of its own.

@@ -38,6 +38,15 @@ func permanent(err error) bool {
 	return errors.Is(err, obs.ErrInvalidKey) || errors.Is(err, obs.ErrInvalid) || errors.Is(err, ErrConflict)
 }
 
+// alone reports whether a file has failed for MaxAge with an error that can be its own,
+// while other files of its cycle got through.
+func (d *Dumper) alone(j *job) bool {
+	if !errors.Is(j.err, obs.ErrDenied) && !errors.Is(j.err, obs.ErrChecksum) {
+		return false
+	}
+	return d.failing(j.planned.Key) >= d.opts.MaxAge && len(d.verified) > 0
+}
+
 // roomFor reports whether one more file can be set aside, beside so many others.
 func (d *Dumper) roomFor(f plannedFile, others int) bool {
 	if len(d.state.Quarantine)+others >= maxQuarantined {
@@ -92,11 +101,14 @@ func (d *Dumper) Quarantined() []QuarantinedFile {
 }
 
 // RetryQuarantined tries again to deliver the trace files that are set aside. It
-// returns nil when none is left. Every Dumper does so once before its first cycle, where
-// a failure is no failure of the cycle.
+// returns nil when none is left. Every Dumper does so by itself before its first cycle,
+// when the bucket works again after failures, and every 10 MaxAge, where a failure is no
+// failure of the cycle.
 //
 // A file is set aside when the bucket refuses it for what it is: its key ([obs.ErrInvalidKey])
-// or anything else about it ([obs.ErrInvalid]). The others are delivered all the same; its
+// or anything else about it ([obs.ErrInvalid]); and when it was denied for MaxAge, or does
+// not come out right, while files of the same cycle got through, such as where a policy
+// denies the folder of one tracker. The others are delivered all the same; its
 // traces stay in the store, as retention is told, and are read again from there. It is
 // put under the key that the options give it now, so that another Prefix or Region can
 // mend it. When more than 100 files are refused, the dump stops at the next one, as it
@@ -128,9 +140,7 @@ func (d *Dumper) retryQuarantined(ctx context.Context, wanted bool) error {
 			failures = append(failures, fmt.Errorf("cts: quarantined trace file %s: %w", q.Key, err))
 		}
 	}
-	if err := d.hold(ctx); err != nil {
-		return err
-	}
+	d.beside(d.hold(ctx))
 	return errors.Join(failures...)
 }
 
@@ -145,14 +155,9 @@ func (d *Dumper) retryOne(ctx context.Context, q quarantined) error {
 		return d.release(ctx, q, storedFile{}, false)
 	}
 	p := &plan{To: q.To, Time: q.Time, Level: q.Level, from: q.From}
-	now, err := d.plan(p, w, f)
-	if err != nil {
-		return err
-	}
+	now := d.plan(p, w, f)
 	if now.Attempt = q.Attempt; now.Attempt > 0 {
-		if err := d.name(p, &now); err != nil {
-			return err
-		}
+		d.rekey(p, &now)
 	}
 	if now.Key != q.Key {
 		if kept, err := d.delivered(ctx, q.plannedFile); err != nil {
@@ -176,9 +181,7 @@ func (d *Dumper) retryOne(ctx context.Context, q quarantined) error {
 		d.conflict(q.Key)
 		again := q.plannedFile
 		again.Attempt++
-		if err := d.name(p, &again); err != nil {
-			return err
-		}
+		d.rekey(p, &again)
 		if q, err = d.rename(ctx, q, again); err != nil {
 			return err
 		}
@@ -195,11 +198,11 @@ func (d *Dumper) retryOne(ctx context.Context, q quarantined) error {
 func (d *Dumper) reread(ctx context.Context, q quarantined) (*window, *traceFile, error) {
 	w := d.newWindow(q.From, q.Level)
 	g := q.group()
-	w.only = &g
+	w.again, w.only = true, &g
 	w.settings[q.Tracker] = q.settings()
 	gone := func(first, last Position) {
-		if !d.quarantineLost[q.Key] {
-			d.quarantineLost[q.Key] = true
+		if first = max(first, d.quarantineLost[q.Key]+1); first <= last {
+			d.quarantineLost[q.Key] = last
 			d.report(Loss{Consumer: d.opts.StateName, First: first, Last: last, Traces: min(int64(last-first+1), int64(q.Traces))})
 		}
 	}
@@ -215,6 +218,9 @@ func (d *Dumper) rename(ctx context.Context, q quarantined, now plannedFile) (qu
 	st := d.state
 	st.Quarantine = slices.Clone(st.Quarantine)
 	i := slices.IndexFunc(st.Quarantine, func(other quarantined) bool { return other.Key == q.Key })
+	if lost, ok := d.quarantineLost[q.Key]; ok {
+		d.quarantineLost[now.Key] = lost
+	}
 	q.plannedFile = now
 	st.Quarantine[i] = q
 	return q, d.save(ctx, st)
@@ -235,6 +241,7 @@ func (d *Dumper) release(ctx context.Context, q quarantined, stored storedFile, 
 	if err := d.save(ctx, st); err != nil {
 		return err
 	}
+	delete(d.quarantineLost, q.Key)
 	if !delivered {
 		return nil
 	}

@@ -52,6 +52,7 @@ type DumperStatus struct {
 	CompleteTo time.Time
 
 	Quarantined    int       // trace files that are set aside, see Dumper.Quarantined
+	OpenChains     int       // chains of digests that are open; without Validation, files that are dumped are in none of them
 	Unsealed       int64     // traces in the bucket that no digest file covers yet; 0 without Validation
 	OldestUnsealed time.Time // when the oldest of them was recorded; zero if there is none
 
@@ -102,9 +103,7 @@ func (d *Dumper) note(ctx context.Context, err error) {
 			d.failingSince = now
 		}
 	}
-	state, detail := d.judge(now)
-	changed := st.State != state || st.Detail != detail
-	st.State, st.Detail = state, detail
+	changed := d.judge(now)
 	d.mu.Unlock()
 	if err != nil && !canceled && d.opts.Events.Failed != nil {
 		d.opts.Events.Failed(err)
@@ -151,6 +150,12 @@ func (d *Dumper) observe() {
 		d.quarantine = append(d.quarantine, q.file())
 	}
 	st.Quarantined = len(d.quarantine)
+	st.OpenChains = 0
+	for _, c := range d.state.Chains {
+		if !c.Ended {
+			st.OpenChains++
+		}
+	}
 	st.Unsealed, st.OldestUnsealed = 0, time.Time{}
 	if d.seal != nil {
 		traces, oldest, _ := d.seal.unsealed(&d.state)
@@ -160,9 +165,37 @@ func (d *Dumper) observe() {
 	}
 }
 
-// judge returns the state of the transfer; d.mu is held. What may pass is given MaxAge
+// recovered takes note of a cycle that was completed: while a backlog is worked off, the
+// status tells that traces get through again, but for what failed beside the delivery.
+func (d *Dumper) recovered() {
+	now := d.opts.Clock()
+	d.mu.Lock()
+	if d.status.LastError != nil {
+		d.retriedAt = time.Time{} // what is set aside may fare better too
+	}
+	d.status.LastError = d.lastBeside
+	if d.lastBeside == nil {
+		d.failingSince = time.Time{}
+	}
+	changed := d.judge(now)
+	d.mu.Unlock()
+	if changed && d.opts.Events.StatusChanged != nil {
+		d.opts.Events.StatusChanged(d.Status())
+	}
+}
+
+// judge works out the state of the transfer, and reports whether it has changed; d.mu is
+// held.
+func (d *Dumper) judge(now time.Time) (changed bool) {
+	st := &d.status
+	before := *st
+	st.State, st.Detail = d.verdict(now)
+	return st.State != before.State || st.Detail != before.Detail
+}
+
+// verdict returns the state of the transfer; d.mu is held. What may pass is given MaxAge
 // to do so.
-func (d *Dumper) judge(now time.Time) (TransferState, string) {
+func (d *Dumper) verdict(now time.Time) (TransferState, string) {
 	if err := d.status.LastError; err != nil {
 		detail, lasting := detailOf(err)
 		if lasting || !d.failingSince.IsZero() && now.Sub(d.failingSince) >= d.opts.MaxAge {

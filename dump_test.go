@@ -288,7 +288,9 @@ func TestDumpSurvivesAFaultInEveryCallOfAConflict(t *testing.T) {
 			more := hit()
 			w.mend()
 			if fault.kill {
-				d = w.dumper(t, opts)
+				other := *opts
+				other.Prefix = "p"
+				d = w.dumper(t, &other)
 			}
 			if err := d.Flush(t.Context()); err != nil {
 				t.Fatalf("call %d %s; then: %v", n, name, err)

@@ -26,11 +26,12 @@ const (
 type window struct {
 	from, to Position // it is the traces in (from, to]; to is the last that was looked at
 	files    map[group]*traceFile
+	again    bool   // it is read for the second time: it takes everything, however much that is
 	only     *group // if set, all other traces are passed over
 
 	pack     *packing
 	sealed   bool
-	transfer func(tracker string) (TransferOptions, error)
+	transfer func(tracker string) TransferOptions
 	settings map[string]TransferOptions // that transfer returned, or the plan has
 	texts    map[string]string          // trackers and services, to have each once
 
@@ -46,7 +47,7 @@ func (d *Dumper) newWindow(after Position, level int) *window {
 	return &window{
 		from: after, to: after, files: map[group]*traceFile{},
 		pack: d.packer.begin(level), sealed: d.seal != nil,
-		transfer: d.transfer, settings: map[string]TransferOptions{}, texts: map[string]string{},
+		transfer: d.settings, settings: map[string]TransferOptions{}, texts: map[string]string{},
 	}
 }
 
@@ -60,6 +61,10 @@ func (w *window) drop() {
 	}
 }
 
+// errPlanned: a trace came to a window that was planned already. It is never to happen;
+// the window is given up then, and read again.
+var errPlanned = errors.New("cts: the cycle is planned already")
+
 // take takes in a trace, in the file that it belongs to. It returns false if the trace
 // has to wait for the next window.
 func (w *window) take(e Entry) (fits bool, err error) {
@@ -71,10 +76,7 @@ func (w *window) take(e Entry) (fits bool, err error) {
 		w.to = e.Position
 		return true, nil
 	}
-	settings, err := w.settingsOf(g.tracker)
-	if err != nil {
-		return false, err
-	}
+	settings := w.settingsOf(g.tracker)
 	if settings.WithoutServiceFolders {
 		g.service = ""
 	}
@@ -90,12 +92,15 @@ func (w *window) take(e Entry) (fits bool, err error) {
 	f := w.files[g]
 	if f == nil {
 		names := len(appendString(appendString(nil, g.tracker), g.service))
-		if len(w.files) > 0 && w.names+names > maxNames {
+		if !w.again && len(w.files) > 0 && w.names+names > maxNames {
 			return false, nil
 		}
 		f = newTraceFile(g, settings.Compression == CompressJSON, w.sealed, w.pack)
 		w.files[g] = f
 		w.names += names
+	}
+	if f.closed {
+		return false, errPlanned
 	}
 	w.note(e, recordTime)
 	if w.traces++; w.traces == 1 || recordTime < w.oldest {
@@ -108,16 +113,16 @@ func (w *window) take(e Entry) (fits bool, err error) {
 }
 
 // settingsOf returns the settings of a tracker, the same for the whole window.
-func (w *window) settingsOf(tracker string) (TransferOptions, error) {
+func (w *window) settingsOf(tracker string) TransferOptions {
 	settings, ok := w.settings[tracker]
 	if ok {
-		return settings, nil
+		return settings
 	}
-	settings, err := w.transfer(tracker)
-	if err == nil && (!settings.Disabled || len(w.settings) < 2*maxGroups) {
+	settings = w.transfer(tracker)
+	if !settings.Disabled || len(w.settings) < maxSettings && len(tracker) <= maxSettingsName {
 		w.settings[tracker] = settings
 	}
-	return settings, err
+	return settings
 }
 
 // note takes note of a trace that the window takes in or passes over.
@@ -200,7 +205,8 @@ func (d *Dumper) collect(ctx context.Context) (due, more bool, err error) {
 		}
 		fits, err := w.take(e)
 		switch {
-		case errors.Is(err, errSettings):
+		case errors.Is(err, errPlanned):
+			d.forget()
 			return false, false, err
 		case err != nil:
 			d.damaged(err)

@@ -29,7 +29,7 @@ func NewDumper(dir string) *Dumper { return &Dumper{dir: dir} }
 func (d *Dumper) Info() contest.Info {
 	return contest.Info{
 		Name: Name, Version: Version,
-		Setup: "Dumper with its default options from a filestore that holds the traces into a dirobs folder: gzip level 6, a file for each service and cycle, planned, hashed, synced and read back; reading the store is part of the time, filling it is not",
+		Setup: "Dumper with its default options from a filestore that holds the traces into a dirobs folder: gzip level 6, a file for each service and cycle, planned, hashed, synced and verified; reading the store is part of the time, filling it is not",
 	}
 }
 
