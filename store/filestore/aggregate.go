@@ -185,6 +185,10 @@ type cell struct{ count, first, last int64 }
 // maxCells is the most combinations of codes that are counted in an array.
 const maxCells = 1 << 18
 
+// sparseCells is how many cells there are for each row of a list when it is better
+// counted without them.
+const sparseCells = 16
+
 // newCounter plans the counting of a segment; nil if nothing of it can pass.
 func newCounter(s *sealed, q *cts.Query, a cts.Aggregation, scan *cts.Scan) (c *counter, err error) {
 	err = s.guarded(func() error {
@@ -239,7 +243,12 @@ func (c *counter) countInto(ctx context.Context, g *cts.Groups) error {
 	if err != nil && !g.Damaged(err) {
 		return err
 	}
-	return c.s.guarded(func() error { return c.deliver(g) })
+	err = c.s.guarded(func() error { return c.deliver(g) })
+	c.cells, c.used = nil, nil
+	if err != nil && g.Damaged(err) {
+		return nil
+	}
+	return err
 }
 
 // count counts the rows, in cells if it can, and else in g. Damage of rows is noted
@@ -249,7 +258,7 @@ func (c *counter) count(ctx context.Context, g *cts.Groups) error {
 		return c.countWhole(g)
 	}
 	size := c.size()
-	if size == 0 {
+	if size == 0 || c.list != nil && c.parts == nil && c.list.to-c.list.from < size/sparseCells {
 		return c.countEach(ctx, g)
 	}
 	c.cells = make([]cell, size)
@@ -307,6 +316,7 @@ func (c *counter) deliver(g *cts.Groups) error {
 	if p.left--; p.left > 0 {
 		return nil
 	}
+	defer func() { p.sum.cells, p.sum.used = nil, nil }()
 	return p.sum.flush(g)
 }
 
@@ -324,14 +334,19 @@ func (c *counter) join(other *counter) {
 	}
 }
 
-// prune leaves, of the cells that are not empty, those that can be among the top ones.
-func (c *counter) prune() {
+// prune leaves, of cells that are not empty, those that can be among the top ones.
+func (c *counter) prune(used []uint32) []uint32 {
 	top := c.a.Top
-	if !c.alone || c.a.Every != 0 || top == 0 || top > mostPruned || len(c.used) <= top {
-		return
+	for i := range c.keys {
+		if len(c.keys[i].columns) > 1 {
+			return used // several cells may have one value
+		}
+	}
+	if !c.alone || c.a.Every != 0 || top == 0 || top > mostPruned || len(used) <= top {
+		return used
 	}
 	best := make([]int64, 0, top+1) // descending
-	for _, i := range c.used {
+	for _, i := range used {
 		n := c.cells[i].count
 		if len(best) == top && n <= best[top-1] {
 			continue
@@ -340,7 +355,7 @@ func (c *counter) prune() {
 		best = slices.Insert(best, at, n)
 		best = best[:min(len(best), top)]
 	}
-	c.used = slices.DeleteFunc(c.used, func(i uint32) bool { return c.cells[i].count < best[top-1] })
+	return slices.DeleteFunc(used, func(i uint32) bool { return c.cells[i].count < best[top-1] })
 }
 
 // mostPruned is the largest Top for which cells are left out before they become groups.
@@ -381,7 +396,7 @@ func (c *counter) turn(g *cts.Groups, rows []uint32) (int, error) {
 // countRows counts rows that pass.
 func (c *counter) countRows(rows []uint32) {
 	from, n := rows[0], uint32(len(rows))
-	if len(c.keys) == 1 && len(c.keys[0].columns) == 1 && rows[n-1]-from == n-1 && !c.q.ByRecordTime {
+	if len(c.keys) == 1 && len(c.keys[0].columns) == 1 && n <= stretch512 && rows[n-1]-from == n-1 && !c.q.ByRecordTime {
 		for i, code := range c.stretchCodes(c.keys[0].columns[0], from, from+n) {
 			c.add(code, int64(from)+int64(i))
 		}
@@ -428,7 +443,7 @@ func (c *counter) clock(row uint32) int64 {
 
 // flush adds the cells to g and empties them.
 func (c *counter) flush(g *cts.Groups) error {
-	c.prune()
+	c.used = c.prune(c.used)
 	values := make([]string, len(c.keys))
 	for _, i := range c.used {
 		rest := i
@@ -484,15 +499,16 @@ func (c *counter) countWhole(g *cts.Groups) error {
 	}
 	col := c.keys[0].columns[0]
 	c.cells = make([]cell, col.Len())
+	used := make([]uint32, 0, col.Len())
 	for code := range uint32(col.Len()) {
 		if n := col.Count(code); n > 0 {
 			c.cells[code].count = int64(n)
-			c.used = append(c.used, code)
+			used = append(used, code)
 		}
 	}
-	c.prune()
+	used = c.prune(used)
 	var unlisted []uint32
-	for _, code := range c.used {
+	for _, code := range used {
 		if rows, ok := col.Postings(code); ok && rows.Len() > 0 {
 			c.cells[code].first, c.cells[code].last = int64(rows.At(0)), int64(rows.At(rows.Len()-1))
 		} else {
@@ -500,6 +516,7 @@ func (c *counter) countWhole(g *cts.Groups) error {
 		}
 	}
 	c.ends(col, unlisted)
+	c.used = used // last: what a fault of the mapping ends counts nothing
 	return nil
 }
 
@@ -531,6 +548,7 @@ func (c *counter) ends(col *segment.ColumnReader, codes []uint32) {
 // groupColumn gives the value of a dimension by which traces are grouped.
 type groupColumn struct {
 	columns []*segment.ColumnReader // the first value that is not empty counts
+	empties []int64                 // of each column, the code of the empty value; -1 for none
 	label   string                  // the key, if the column is that of labels
 	buf     []byte
 }
@@ -562,17 +580,23 @@ func (s *sealed) groupColumn(f cts.Field) (groupColumn, error) {
 		if c == nil || c.Kind() == segment.Const && len(c.AppendValue(nil, 0)) == 0 {
 			continue
 		}
-		g.columns = append(g.columns, c)
-		if _, empty := c.Find(""); g.label == "" && c.Kind() != segment.Unique && !empty {
+		g.columns, g.empties = append(g.columns, c), append(g.empties, -1)
+		if c.Kind() == segment.Unique || g.label != "" {
+			continue
+		}
+		code, empty := c.Find("")
+		if !empty {
 			break // every row has a value here
 		}
+		g.empties[len(g.empties)-1] = int64(code)
 	}
 	return g, nil
 }
 
-// simple reports whether the codes of one dictionary are the groups.
+// simple reports whether the codes of dictionaries, one behind the other, are the
+// groups. Two of them may have the same value.
 func (g *groupColumn) simple() bool {
-	return len(g.columns) == 0 || g.label == "" && len(g.columns) == 1 && g.columns[0].Kind() != segment.Unique
+	return g.label == "" && !slices.ContainsFunc(g.columns, func(c *segment.ColumnReader) bool { return c.Kind() == segment.Unique })
 }
 
 // counted reports whether the segment has the counts of the groups.
@@ -588,23 +612,36 @@ func (g *groupColumn) size() int {
 	case len(g.columns) == 0:
 		return 1
 	}
-	return g.columns[0].Len()
+	size := 0
+	for _, c := range g.columns {
+		size += c.Len()
+	}
+	return size
 }
 
 func (g *groupColumn) code(row uint32) uint32 {
-	if len(g.columns) == 0 {
-		return 0
+	first := uint32(0) // code of the column
+	for i, c := range g.columns {
+		code := c.Code(row)
+		if int64(code) != g.empties[i] || i == len(g.columns)-1 {
+			return first + code
+		}
+		first += uint32(c.Len())
 	}
-	return g.columns[0].Code(row)
+	return 0
 }
 
 // value returns the value of a code. It is valid until the next call.
 func (g *groupColumn) value(code uint32) string {
-	if len(g.columns) == 0 {
-		return ""
+	for _, c := range g.columns {
+		if n := uint32(c.Len()); code >= n {
+			code -= n
+			continue
+		}
+		g.buf = c.AppendValue(g.buf[:0], code)
+		return view0(g.buf)
 	}
-	g.buf = g.columns[0].AppendValue(g.buf[:0], code)
-	return view0(g.buf)
+	return ""
 }
 
 // valueOf returns the value of a row. It is valid until the next call.

@@ -246,6 +246,7 @@ func TestCorruption(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newDisk(t)
 			tt.damage(d)
+			mended := repairedDisk(t, d, tt.err)
 			opts := *unsealed(filestore.Options{FS: d, LockWait: -1})
 			r, rerr := filestore.OpenReader("/store", &opts)
 			if rerr == nil {
@@ -262,10 +263,6 @@ func TestCorruption(t *testing.T) {
 			if !errors.Is(err, tt.err) {
 				t.Fatalf("Open: got %v, want %v", err, tt.err)
 			}
-			if tt.err != nil {
-				return
-			}
-			defer func() { s.Close() }()
 			lost := tt.lost
 			if tt.cut { // what is cut off is no hole for the writer
 				lost = nil
@@ -274,6 +271,13 @@ func TestCorruption(t *testing.T) {
 			if tt.cut {
 				last = int(tt.lost[0][0]) - 1
 			}
+			if mended.MemFS != nil {
+				checkRepaired(t, mended, lost, last, 30)
+			}
+			if tt.err != nil {
+				return
+			}
+			defer func() { s.Close() }()
 			checkLost(t, "writer", s, lost, tt.places, last)
 			if tt.lost == nil || tt.places != nil {
 				checkLost(t, "reader", r, tt.lost, tt.places, 30)

@@ -120,15 +120,7 @@ func (d directory) holder() string {
 	if err != nil {
 		return ""
 	}
-	clean := strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n':
-			return ' '
-		case r < 0x20 || r > 0x7e:
-			return '?'
-		}
-		return r
-	}, strings.TrimSpace(string(b)))
+	clean := printable(b)
 	if clean == "" {
 		return ""
 	}
@@ -141,4 +133,17 @@ func storeFull(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", cts.ErrStoreFull, err)
+}
+
+// printable returns a text that was read as one line that can be shown.
+func printable(b []byte) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n':
+			return ' '
+		case r < 0x20 || r > 0x7e:
+			return '?'
+		}
+		return r
+	}, strings.TrimSpace(string(b)))
 }

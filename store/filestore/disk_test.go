@@ -2,7 +2,9 @@ package filestore_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 
@@ -76,7 +78,7 @@ func (d disk) write(name string, b []byte) {
 }
 
 func (d disk) remove(name string) {
-	if err := d.Remove(name); err != nil {
+	if err := errors.Join(d.Remove(name), d.SyncDir(path.Dir(name))); err != nil {
 		d.t.Fatal(err)
 	}
 }

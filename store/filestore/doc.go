@@ -4,7 +4,8 @@
 // One process writes ([Open]) and holds the lock of the directory; others may read
 // at the same time without it ([OpenReader]) and see only what no crash can undo.
 // The stores implement [cts.Store], [cts.StateStore], [cts.Verifier], [cts.Aggregator],
-// [cts.Follower], [cts.Consumers] and [cts.Retainer].
+// [cts.Follower], [cts.Consumers], [cts.Retainer], [cts.Statistician], [cts.Snapshotter]
+// and [cts.Explainer].
 //
 // Traces are appended to a log of checksummed files. Appends that wait at the same
 // time are written and synced together, so 64 goroutines pay for one sync and not
@@ -21,6 +22,13 @@
 // ([Store.Aggregate]). [Store.Compact] does all that is left to do at once.
 //
 // [Store.Retain] drops the oldest segments; nothing is dropped otherwise.
+//
+// # Copies and repairs
+//
+// [Store.Snapshot] copies a store while it is in use. [Repair] is for one that Open
+// refuses or in which Verify finds damage: it keeps what can be read, puts aside what is
+// damaged, and deletes nothing. [Store.Statistics] tells what there is, and
+// [Store.Explain] what a query had to look at.
 //
 // # Limits
 //

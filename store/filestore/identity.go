@@ -118,9 +118,25 @@ func crc32c(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Ca
 // errNoStore tells that there is nothing at all in the directory.
 var errNoStore = errors.New("there is no store in the directory")
 
+// finished fails with ErrIncomplete for a directory that is being made, or whose making
+// was not finished.
+func (d directory) finished() error {
+	b, err := vfs.ReadFile(d.fs, d.path(incompleteName), maxIdentity)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil && !errors.Is(err, vfs.ErrTooLarge):
+		return fmt.Errorf("filestore: %w", err)
+	}
+	return fmt.Errorf("%w: %s", ErrIncomplete, printable(b[:min(len(b), 200)]))
+}
+
 // readIdentity reads STORE. It fails with errNoStore, with [cts.ErrVersion] for a
 // store that this release can't use, and with a [*cts.CorruptionError].
 func (d directory) readIdentity(write bool) (identity, error) {
+	if err := d.finished(); err != nil {
+		return identity{}, err
+	}
 	b, err := vfs.ReadFile(d.fs, d.path(identityName), maxIdentity)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -134,7 +150,7 @@ func (d directory) readIdentity(write bool) (identity, error) {
 	switch {
 	case err != nil:
 		return identity{}, &cts.CorruptionError{File: identityName, Err: fmt.Errorf(
-			"%w; put it back from a backup: its id is also in bytes 32 to 47 of each log file", err)}
+			"%w; put it back from a backup, or call Repair, which makes it anew", err)}
 	case n.reader > formatVersion:
 		return identity{}, fmt.Errorf("filestore: %w: the store asks for readers of version %d, this release knows %d; use a newer release",
 			cts.ErrVersion, n.reader, formatVersion)
@@ -173,7 +189,7 @@ func (d directory) withoutIdentity() error {
 
 func (d directory) lostIdentity(found string) error {
 	return &cts.CorruptionError{File: identityName, Err: fmt.Errorf(
-		"it is missing, and there is %s; put it back from a backup, or move everything away to begin a new store", found)}
+		"it is missing, and there is %s; put it back from a backup, call Repair, which makes it anew, or move everything away to begin a new store", found)}
 }
 
 // create makes a new store in the directory, which is locked. STORE comes last and

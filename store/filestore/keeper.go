@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
 
 	"github.com/cloudtraceservice/cts"
-	"github.com/cloudtraceservice/cts/internal/vfs"
 	"github.com/cloudtraceservice/cts/store/internal/segment"
 )
 
@@ -181,9 +179,12 @@ func (k *keeper) sealSome() (bool, error) {
 	defer pinned.release()
 	v := k.store.view.Load()
 	parts := v.finished(k.manifest.next, k.sealers())
+	taken := k.manifest.clone()
+	taken.number += uint64(len(parts)) // whatever becomes of them
+	k.manifest = taken
 	var work sync.WaitGroup
 	for i, p := range parts {
-		p.number = k.manifest.number + uint64(i) + 1
+		p.number = taken.number - uint64(len(parts)-1-i)
 		write := func() { p.info, p.lost, p.err = k.write(v, p.number, p.from, p.upTo) }
 		if i == len(parts)-1 {
 			write()
@@ -192,15 +193,29 @@ func (k *keeper) sealSome() (bool, error) {
 		}
 	}
 	work.Wait()
-	for _, p := range parts { // a segment behind one that failed is written again
-		if p.err != nil {
-			return false, p.err
+	for i, p := range parts {
+		if p.err == nil {
+			p.err = k.installSeal(v, p)
 		}
-		if err := k.installSeal(v, p); err != nil {
-			return false, err
+		if p.err != nil {
+			k.withdraw(parts[i+1:])
+			return false, p.err
 		}
 	}
 	return len(parts) > 0, nil
+}
+
+// withdraw removes segments that were written behind one that failed: they are written
+// again, and the room may be what is missing.
+func (k *keeper) withdraw(parts []*sealing) {
+	for _, p := range parts {
+		if p.err != nil || p.info.rows == 0 {
+			continue
+		}
+		if err := k.store.dir.fs.Remove(k.store.dir.path(segmentName(p.number))); err != nil {
+			k.store.journal.failed("remove", segmentName(p.number), err)
+		}
+	}
 }
 
 // sealing is the making of a segment of one log file.
@@ -216,7 +231,10 @@ type sealing struct {
 const mostSealers = 4
 
 func (k *keeper) sealers() int {
-	if k.store.opts.run != nil {
+	k.roomMu.Lock()
+	failing := k.failure != nil
+	k.roomMu.Unlock()
+	if failing || k.store.opts.run != nil {
 		return 1
 	}
 	return min(runtime.GOMAXPROCS(0), mostSealers)
@@ -225,11 +243,13 @@ func (k *keeper) sealers() int {
 // installSeal makes a segment part of the store in place of its log file. k.mu is held.
 func (k *keeper) installSeal(v *view, p *sealing) error {
 	m := k.manifest.clone()
-	m.number, m.next = p.number, p.upTo+1
+	m.next = p.upTo + 1
 	m.lost = slices.Clone(m.lost)
 	for _, hole := range v.holes {
-		if hole.First >= p.from && hole.Last <= p.upTo {
-			m.lost = append(m.lost, hole)
+		if hole.First <= p.upTo && hole.Last >= p.from { // it may reach into the next file
+			part := *hole
+			part.First, part.Last = max(part.First, p.from), min(part.Last, p.upTo)
+			m.lost = append(m.lost, &part)
 		}
 	}
 	m.lost = mergeLost(m.lost, p.lost)
@@ -259,6 +279,10 @@ func closeSealed(s *sealed) error {
 func (k *keeper) commit(m *manifest) error {
 	m.generation++
 	if err := k.store.dir.writeManifest(m); err != nil {
+		// Others may have seen it all the same: no other gets its generation.
+		old := k.manifest.clone()
+		old.generation = m.generation
+		k.manifest = old
 		return err
 	}
 	k.manifest = m
@@ -266,17 +290,18 @@ func (k *keeper) commit(m *manifest) error {
 }
 
 // finished returns up to most of the oldest log files that have traces from next on,
-// are followed by another and are synced.
+// are followed by another and are synced, and what is lost before the first of them.
 func (v *view) finished(next cts.Position, most int) (parts []*sealing) {
-	for _, f := range v.files[min(1, len(v.files)):] {
+	for _, f := range v.files {
 		first := cts.Position(f.Header.First)
+		if first <= next { // also 0, of a file that has lost its header and all frames
+			continue
+		}
 		if first-1 > v.synced || len(parts) == most {
 			break
 		}
-		if first > next {
-			parts = append(parts, &sealing{from: next, upTo: first - 1})
-			next = first
-		}
+		parts = append(parts, &sealing{from: next, upTo: first - 1})
+		next = first
 	}
 	return parts
 }
@@ -313,7 +338,7 @@ func (k *keeper) write(v *view, number uint64, from, upTo cts.Position) (info se
 	if w.Rows() == 0 {
 		return info, lost, nil
 	}
-	info, err = k.writeFile(number, func(out *bufio.Writer) (segment.Info, error) { return w.Finish(out) })
+	info, err = k.store.dir.writeSegment(number, func(out *bufio.Writer) (segment.Info, error) { return w.Finish(out) })
 	info.first, info.last = from, upTo
 	return info, lost, err
 }
@@ -337,39 +362,6 @@ func (v *view) dictionary(number uint64) (d []byte) {
 		return nil
 	})
 	return d
-}
-
-// writeFile makes a segment file of what is written to it. It has its name when it is
-// durable.
-func (k *keeper) writeFile(number uint64, fill func(out *bufio.Writer) (segment.Info, error)) (info segmentInfo, err error) {
-	dir := k.store.dir
-	name := dir.path(segmentName(number))
-	f, err := vfs.CreateTemp(dir.fs, filepath.Dir(name), filePerm)
-	if err != nil {
-		return info, fmt.Errorf("filestore: %w", storeFull(err))
-	}
-	out := bufio.NewWriterSize(f, 256<<10)
-	i, err := fill(out)
-	if err == nil {
-		err = out.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = dir.fs.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return info, errors.Join(fmt.Errorf("filestore: %s: %w", segmentName(number), storeFull(err)), dir.fs.Remove(f.Name()))
-	}
-	if err := dir.fs.SyncDir(filepath.Dir(name)); err != nil {
-		return info, fmt.Errorf("filestore: %w", err)
-	}
-	return segmentInfo{
-		number: number, rows: i.Rows, bytes: i.FileBytes, minTime: i.MinTime, maxTime: i.MaxTime,
-		minRecord: i.MinRecord, maxRecord: i.MaxRecord,
-	}, nil
 }
 
 // mergeLost adds losses to a list, in order of position.

@@ -3,6 +3,7 @@ package filestore
 import (
 	"slices"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/cloudtraceservice/cts"
 )
@@ -55,10 +56,14 @@ type marks [maxMarks]uint32
 // markChunk has the marks of the traces of a chunk, value by value.
 type markChunk [maxMarks][chunkTraces]uint32
 
-// markOf returns the mark of a value.
+// markOf returns the mark of a value. One that is not UTF-8 has none: it is stored with
+// other characters in place of what is not.
 func markOf(v string) uint32 {
 	if v == "" {
 		return markEmpty
+	}
+	if !utf8.ValidString(v) {
+		return markUnknown
 	}
 	h := uint64(14695981039346656037) // FNV-1a
 	for i := range len(v) {

@@ -139,7 +139,7 @@ func (k *keeper) mergeFiles(number uint64, parts []*sealed) (info segmentInfo, e
 		segments[i] = s.segment
 	}
 	err = parts[0].guarded(func() error {
-		info, err = k.writeFile(number, func(out *bufio.Writer) (segment.Info, error) {
+		info, err = k.store.dir.writeSegment(number, func(out *bufio.Writer) (segment.Info, error) {
 			return segment.Merge(out, nil, segments)
 		})
 		return err

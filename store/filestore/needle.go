@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"encoding/json"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/cloudtraceservice/cts"
@@ -47,20 +48,24 @@ func needles(c cts.Condition) [][][]byte {
 func parts(c cts.Condition) (anyOf [][]byte, ok bool) {
 	for _, value := range c.Values {
 		text, err := json.Marshal(value)
-		if err != nil || value == "" || !utf8.ValidString(value) { // part of a character is escaped in other ways
-			return nil, false
+		if err != nil || value == "" || !utf8.ValidString(value) || strings.Contains(value, replacement) {
+			return nil, false // part of a character, and what stands for one, is escaped in other ways
 		}
 		anyOf = append(anyOf, text[1:len(text)-1])
 	}
 	return anyOf, len(anyOf) > 0
 }
 
+// replacement is the character that stands for bytes that are no UTF-8. JSON has it as
+// it is where it was given, and escaped where it replaces something.
+const replacement = "\uFFFD"
+
 // texts returns the JSON of each value of a condition, with the name of its member
 // in front if only one member can hold it.
 func texts(c cts.Condition) (anyOf [][]byte, ok bool) {
 	for _, value := range c.Values {
-		if value == "" {
-			return nil, false // also true of a member that is absent
+		if value == "" || strings.Contains(value, replacement) {
+			return nil, false // also true of a member that is absent; or written in two ways
 		}
 		text, err := json.Marshal(value)
 		if err != nil {

@@ -312,3 +312,8 @@ func (n *node) without(k *node) node {
 	}
 	return *n
 }
+
+// hasText reports whether a text may have to be opened to test the node.
+func (n *node) hasText() bool {
+	return n.op == nodeText || slices.ContainsFunc(n.kids, func(k node) bool { return k.hasText() })
+}

@@ -133,6 +133,8 @@ type logSource struct {
 	without []byte // JSON without bodies
 	found   cts.Entry
 	ready   bool // found is the next one
+
+	passed, opened, bytes int64 // traces that were passed over by their marks, and that were read, for Explain
 }
 
 func (r *logSource) head() (time int64, pos cts.Position, ok bool, err error) {
@@ -173,8 +175,11 @@ func (r *logSource) read(ordinal int) (e cts.Entry, ok bool, err error) {
 		return e, false, nil
 	}
 	if r.test.judge(r.view.marks[ordinal/chunkTraces], ordinal%chunkTraces) == no {
+		r.passed++
 		return e, false, nil
 	}
+	r.opened++
+	r.bytes += int64(at.size)
 	json, err := r.bodies.read(r.view, ordinal)
 	if err != nil {
 		return e, false, err

@@ -36,8 +36,12 @@ type reading struct {
 	known  []atomic.Pointer[string] // the values that were read before, by code; nil if there are too many to keep
 }
 
-// maxKnown is the most values of a column that are kept once they are read.
-const maxKnown = 1 << 12
+// maxKnown is the most values of a column that are kept once they are read, and
+// maxKnownValue the most bytes of one.
+const (
+	maxKnown      = 1 << 12
+	maxKnownValue = 64
+)
 
 // knownValue returns a value of a column that keeps them.
 func (r *reading) knownValue(code uint32) string {
@@ -48,7 +52,9 @@ func (r *reading) knownValue(code uint32) string {
 		return *v
 	}
 	v := string(r.column.AppendValue(nil, code))
-	r.known[code].Store(&v)
+	if len(v) <= maxKnownValue {
+		r.known[code].Store(&v)
+	}
 	return v
 }
 

@@ -34,6 +34,7 @@ type recovery struct {
 	segmentBytes int64
 	starts       map[*wal.File]int64 // bytes of the log before each file
 	lost         [][]stretch         // the bytes of found.Damaged
+	dry          bool                // nothing is changed
 }
 
 // run opens the segments and reads the log. The files are open afterwards, also after
@@ -47,6 +48,17 @@ func (r *recovery) run(id uuid.UUID) error {
 	if err := r.openSegments(); err != nil {
 		return err
 	}
+	if err := r.openLog(); err != nil {
+		return err
+	}
+	if err := r.checkManifest(found); err != nil {
+		return err
+	}
+	return r.readLog()
+}
+
+// openLog reads MARK and opens the files of the log.
+func (r *recovery) openLog() (err error) {
 	if r.mark, err = wal.ReadMark(r.dir.fs, r.dir.path(markName), r.id); errors.Is(err, wal.ErrNoMark) {
 		r.found.MarkLost = true
 	} else if err != nil {
@@ -58,7 +70,7 @@ func (r *recovery) run(id uuid.UUID) error {
 	}
 	r.found.MarkLost = r.found.MarkLost && len(numbers) > 0
 	for i, number := range numbers {
-		f, end, err := openLogFile(r.dir, r.id, number, i == len(numbers)-1)
+		f, end, err := openLogFile(r.dir, r.id, number, i == len(numbers)-1 && !r.dry)
 		if err != nil {
 			return err
 		}
@@ -67,9 +79,11 @@ func (r *recovery) run(id uuid.UUID) error {
 			r.damaged(&cts.CorruptionError{File: logName + "/" + f.Name(), Err: errHeader}, []stretch{{f, 0, min(end, wal.HeaderSize)}})
 		}
 	}
-	if err := r.checkManifest(found); err != nil {
-		return err
-	}
+	return nil
+}
+
+// readLog makes the log ready to go on, and reads it.
+func (r *recovery) readLog() error {
 	if err := r.cutTail(); err != nil {
 		return err
 	}
@@ -101,7 +115,10 @@ func (r *recovery) openSegments() error {
 			r.index.sealed += int64(info.rows)
 		}
 	}
-	r.index.holes = mergeLost(r.index.holes, r.manifest.lost)
+	damaged := r.index.holes
+	r.index.holes = mergeLost(damaged, slices.DeleteFunc(slices.Clone(r.manifest.lost), func(l *cts.CorruptionError) bool {
+		return slices.ContainsFunc(damaged, func(d *cts.CorruptionError) bool { return d.First <= l.First && l.Last <= d.Last })
+	}))
 	r.index.oldest, r.index.last, r.index.sealedTo = r.manifest.oldest, r.manifest.next-1, r.manifest.next
 	return nil
 }
@@ -121,7 +138,9 @@ func (r *recovery) checkManifest(found bool) error {
 }
 
 // removeOrphans removes segment files that the manifest does not name: of a sealing or
-// merging that a crash interrupted, or what a merge replaced.
+// merging that a crash interrupted, or what a merge replaced. One that may have traces
+// that are lost otherwise stays for a repair, and nothing is written over it: the manifest
+// may be an old one.
 func (r *recovery) removeOrphans() {
 	numbers, err := r.dir.segmentNumbers()
 	if err != nil {
@@ -131,10 +150,31 @@ func (r *recovery) removeOrphans() {
 		if slices.ContainsFunc(r.manifest.segments, func(i segmentInfo) bool { return i.number == n }) {
 			continue
 		}
+		if r.mayHaveLost(n) {
+			r.manifest.number = max(r.manifest.number, n)
+			continue
+		}
 		if err := r.dir.fs.Remove(r.dir.path(segmentName(n))); err != nil {
 			r.failed("remove", segmentName(n), err)
 		}
 	}
+}
+
+// mayHaveLost reports whether a segment file may have traces that are lost: whether it
+// has any position that is, or can't be read while some are.
+func (r *recovery) mayHaveLost(number uint64) bool {
+	if len(r.index.holes) == 0 {
+		return false
+	}
+	s, damage, err := openDamaged(r.dir, segmentInfo{number: number})
+	if s == nil {
+		return true
+	}
+	at := positions{s.info.first, s.info.last}
+	if cerr := s.Close(); damage != nil || err != nil || cerr != nil {
+		return true
+	}
+	return slices.ContainsFunc(r.index.holes, func(h *cts.CorruptionError) bool { return at.overlaps(positions{h.First, h.Last}) })
 }
 
 // openLogFile opens a log file and returns it with its size.
@@ -172,7 +212,7 @@ func (r *recovery) cutTail() error {
 		r.proven = size
 	}
 	end, err := wal.Tail(f, f.Header, size, r.proven)
-	if err == nil {
+	if err == nil && !r.dry {
 		err = f.Cut(end.Synced, size, end.Offset)
 	}
 	if err != nil {

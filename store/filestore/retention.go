@@ -86,7 +86,7 @@ func (s *Store) readConsumers() (map[string]cts.Position, error) {
 	}
 	if err != nil {
 		return nil, &cts.CorruptionError{File: consumersName, Err: fmt.Errorf(
-			"%w; remove it when every consumer has been registered again: until then nothing is dropped", err)}
+			"%w; call Repair, which makes it anew: until then nothing is dropped", err)}
 	}
 	return positions, nil
 }

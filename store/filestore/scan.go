@@ -22,6 +22,8 @@ type segmentScan struct {
 	at      int      // in found
 	ahead   int      // rows of the list to judge next
 	damage  []error  // of rows that could not be judged
+
+	judged, matched int64 // rows, for Explain
 }
 
 // How many rows of a list are judged at a time: few at first if few may be wanted.
@@ -114,11 +116,14 @@ func (c *segmentScan) judgeList() {
 		c.hi = c.lo
 		return
 	}
-	c.found = c.list.take(slices.Grow(c.found, n)[:n], c.newest)
-	c.found = c.sift(&c.rest, c.found)
+	c.judged += int64(n)
+	found := c.list.take(slices.Grow(c.found, n)[:n], c.newest)
+	found = c.sift(&c.rest, found)
 	if c.s.info.last > c.ceiling {
-		c.found = slices.DeleteFunc(c.found, c.beyond)
+		found = slices.DeleteFunc(found, c.beyond)
 	}
+	c.matched += int64(len(found))
+	c.found = found // last: a fault of the mapping leaves no row that was not judged
 }
 
 // sift leaves the rows that pass a node. It goes through them once for each condition.
@@ -126,9 +131,13 @@ func (c *segmentScan) sift(n *node, rows []uint32) []uint32 {
 	switch n.op {
 	case nodeAll:
 		return rows
-	case nodeAnd: // the cheap ones come first
-		for i := range n.kids {
-			rows = c.sift(&n.kids[i], rows)
+	case nodeAnd: // first what needs no text
+		for _, texts := range []bool{false, true} {
+			for i := range n.kids {
+				if n.kids[i].hasText() == texts {
+					rows = c.sift(&n.kids[i], rows)
+				}
+			}
 		}
 		return rows
 	}
@@ -172,19 +181,21 @@ func (c *segmentScan) judgeStretch() {
 	} else {
 		c.lo = to
 	}
+	c.judged += int64(to - from)
 	certain, possible := c.masks(&c.plan, from, to)
-	c.found = possible.appendRows(c.found, from)
+	found := possible.appendRows(c.found, from)
 	if c.newest {
-		slices.Reverse(c.found)
+		slices.Reverse(found)
 	}
-	if certain == possible && c.s.info.last <= c.ceiling {
-		return
+	if certain != possible || c.s.info.last > c.ceiling {
+		found = slices.DeleteFunc(found, func(row uint32) bool {
+			at := row - from
+			sure := certain[at>>6]&(1<<(at&63)) != 0
+			return c.beyond(row) || !sure && !c.judge(&c.plan, row)
+		})
 	}
-	c.found = slices.DeleteFunc(c.found, func(row uint32) bool {
-		at := row - from
-		sure := certain[at>>6]&(1<<(at&63)) != 0
-		return c.beyond(row) || !sure && !c.judge(&c.plan, row)
-	})
+	c.matched += int64(len(found))
+	c.found = found // last, as in judgeList
 }
 
 // skip passes over up to n rows that pass, as long as they are before the given place

@@ -57,12 +57,17 @@ func openSealed(dir directory, info segmentInfo) (*sealed, error) {
 	if err != nil {
 		return nil, errors.Join(s.damaged(err), s.mapping.Close())
 	}
+	s.nameColumns()
+	return s, nil
+}
+
+// nameColumns finds the columns of the layout in the segment.
+func (s *sealed) nameColumns() {
 	s.columns = make([]int, len(layout.schema.Columns))
 	schema := s.segment.Info().Schema
 	for i, c := range layout.schema.Columns {
 		s.columns[i] = schema.Index(c.Name)
 	}
-	return s, nil
 }
 
 // check compares the segment with what the manifest says of it.

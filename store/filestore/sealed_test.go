@@ -23,7 +23,7 @@ import (
 // ones, and a store in memory with the same traces.
 func twins(t *testing.T, fsys vfs.FS, dir string) (*filestore.Store, *memstore.Store) {
 	t.Helper()
-	s := open(t, fsys, dir, filestore.Options{Sync: filestore.SyncOS, LogFileBytes: 32 << 10})
+	s := open(t, fsys, dir, filestore.Inline(filestore.Unmerged(filestore.Options{Sync: filestore.SyncOS, LogFileBytes: 32 << 10})))
 	m := memstore.New(nil)
 	traces := storetest.Traces(7, 900)
 	for i, trace := range traces {

@@ -39,8 +39,9 @@ type sources struct {
 	scan    *cts.Scan
 	pending []*sealed // in the order in which they are needed
 	active  []source
-	heads   []place // of active
-	known   []bool  // whether the element of heads is
+	heads   []place  // of active
+	known   []bool   // whether the element of heads is
+	touched *touched // nil unless somebody wants to know
 }
 
 func newSources(ctx context.Context, v *view, q *cts.Query, scan *cts.Scan, log source) *sources {
@@ -144,13 +145,14 @@ func (m *sources) open(s *sealed) error {
 	return s.guarded(func() error {
 		c, err := newSegmentScan(s, m.q, m.scan)
 		if err != nil || c == nil {
+			m.touched.passed(s, m)
 			return err
 		}
 		r, err := newTraceReader(s)
 		if err != nil {
 			return err
 		}
-		m.add(&segmentSource{s: s, scan: c, reader: r, run: m.scan, heads: m.q.Heads})
+		m.add(&segmentSource{s: s, scan: c, reader: r, run: m.scan, heads: m.q.Heads, touched: m.touched})
 		return nil
 	})
 }
@@ -223,6 +225,8 @@ type segmentSource struct {
 	heads  bool
 	row    uint32
 	ready  bool // row is the next one
+
+	touched *touched
 }
 
 func (s *segmentSource) head() (time int64, pos cts.Position, ok bool, err error) {
@@ -236,6 +240,9 @@ func (s *segmentSource) head() (time int64, pos cts.Position, ok bool, err error
 		time, pos, ok = s.s.time(s.row), s.s.position(s.row), true
 		return nil
 	})
+	if err != nil {
+		s.ready = false // the next call goes on behind it
+	}
 	return time, pos, ok, err
 }
 
@@ -252,6 +259,7 @@ func (s *segmentSource) entry() (e cts.Entry, err error) {
 }
 
 func (s *segmentSource) close() {
+	s.touched.segment(s)
 	s.reader.close()
 	s.scan.close()
 }

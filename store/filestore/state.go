@@ -19,6 +19,7 @@ const (
 	stateMagic   = "ctsstate"
 	stateVersion = 1
 	stateHeader  = 32
+	stateSuffix  = ".state"
 )
 
 // stateText returns the content of a state file:
@@ -78,7 +79,7 @@ type stateFiles struct {
 
 // stateFile returns the name of a state's file. Its suffix keeps a name that ends
 // with a dot, which Windows drops.
-func stateFile(name string) string { return stateName + "/" + name + ".state" }
+func stateFile(name string) string { return stateName + "/" + name + stateSuffix }
 
 // load reads a state; mu is held.
 func (s *stateFiles) load(name string) (data []byte, generation uint64, err error) {

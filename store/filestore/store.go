@@ -35,6 +35,8 @@ type Store struct {
 	consumers consumers
 
 	// Of a writer only.
+	identity  identity
+	copying   sync.RWMutex // held for reading by snapshots
 	queue     *queue
 	committer *committer
 	keeper    *keeper
@@ -55,6 +57,10 @@ var (
 	_ cts.Consumers  = (*Store)(nil)
 	_ cts.Retainer   = (*Store)(nil)
 	_ cts.Aggregator = (*Store)(nil)
+
+	_ cts.Statistician = (*Store)(nil)
+	_ cts.Snapshotter  = (*Store)(nil)
+	_ cts.Explainer    = (*Store)(nil)
 )
 
 // Open opens the store in a directory for writing and makes it, with the directory
@@ -98,16 +104,19 @@ func newStore(dir string, opts *Options) (*Store, error) {
 
 // openWriter does the work of Open with the lock held.
 func (s *Store) openWriter() error {
+	n, err := s.dir.readIdentity(true)
+	if err != nil && !errors.Is(err, errNoStore) {
+		return err
+	}
 	if err := s.dir.writeHolder(s.opts.Clock()); err != nil {
 		s.journal.failed("write", holderName, err)
 	}
-	n, err := s.dir.readIdentity(true)
-	if errors.Is(err, errNoStore) {
-		n, err = s.dir.create(&s.opts)
-	}
 	if err != nil {
-		return err
+		if n, err = s.dir.create(&s.opts); err != nil {
+			return err
+		}
 	}
+	s.identity = n
 	s.uuid = n.id
 	s.states.id = n.id
 	if err := s.dir.makeFolders(); err != nil {
@@ -227,6 +236,8 @@ func (s *Store) await(ctx context.Context, b *batch) (cts.Appended, error) {
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.shut()
+		s.copying.Lock() // snapshots see that it is shut, and end
+		defer s.copying.Unlock()
 		if s.follower != nil {
 			s.closeErr = s.pins.close()
 			return
@@ -253,11 +264,11 @@ func (s *Store) Close() error {
 
 // shut makes all later calls fail. Afterwards nobody is at a state any more.
 func (s *Store) shut() {
+	s.consumers.mu.Lock() // before states.mu, as snapshots do
 	s.states.mu.Lock()
-	s.consumers.mu.Lock()
 	s.closed.Store(true)
-	s.consumers.mu.Unlock()
 	s.states.mu.Unlock()
+	s.consumers.mu.Unlock()
 	s.growth.wake()
 }
 

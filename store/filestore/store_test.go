@@ -19,7 +19,7 @@ func TestReopenKeepsEverything(t *testing.T) {
 		t.Run(level.String(), func(t *testing.T) {
 			fsys := vfs.OS
 			dir := t.TempDir()
-			opts := filestore.Options{Sync: level, LogFileBytes: 4 << 10}
+			opts := *unsealed(filestore.Options{Sync: level, LogFileBytes: 4 << 10})
 			s := open(t, fsys, dir, opts)
 			id := s.ID()
 			for n := 1; n <= 60; n += 3 {

@@ -38,9 +38,12 @@ func TestStoreOnDisk(t *testing.T) {
 }
 
 func harness(t testing.TB, fsys vfs.FS, dir string, opts filestore.Options) storetest.Harness {
+	return harnessOf(t, fsys, dir, filestore.Unmerged(opts)) // each Seal makes a segment, which can be dropped by itself
+}
+
+func harnessOf(t testing.TB, fsys vfs.FS, dir string, opts filestore.Options) storetest.Harness {
 	opts.FS = fsys
 	opts.LockWait = -1
-	opts = filestore.Unmerged(opts) // each Seal makes a segment, which can be dropped by itself
 	s, err := filestore.Open(dir, &opts)
 	if err != nil {
 		t.Fatalf("Open: %v", err)

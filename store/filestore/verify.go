@@ -42,28 +42,33 @@ func (c *verification) segments(ctx context.Context, v *view) error {
 		}
 	}
 	for _, s := range v.segments {
-		err := s.guarded(func() error {
-			sound := true
-			s.segment.Verify(func(_ int64, first, last uint64, err error) {
-				sound = false
-				c.damaged(s.lost(cts.Position(first), cts.Position(last), err))
-			})
-			if !sound {
-				return nil
-			}
-			return c.rows(ctx, s)
-		})
-		var damage *cts.CorruptionError
-		if errors.As(err, &damage) {
-			c.damaged(damage)
-			err = nil
-		}
-		if err != nil {
+		if err := c.segment(ctx, s); err != nil {
 			return err
 		}
-		c.report.Bytes += s.info.bytes
 	}
 	return nil
+}
+
+// segment checks a segment.
+func (c *verification) segment(ctx context.Context, s *sealed) error {
+	err := s.guarded(func() error {
+		sound := true
+		s.segment.Verify(func(_ int64, first, last uint64, err error) {
+			sound = false
+			c.damaged(s.lost(cts.Position(first), cts.Position(last), err))
+		})
+		if !sound {
+			return nil
+		}
+		return c.rows(ctx, s)
+	})
+	c.report.Bytes += s.info.bytes
+	var damage *cts.CorruptionError
+	if errors.As(err, &damage) {
+		c.damaged(damage)
+		return nil
+	}
+	return err
 }
 
 // rows reads every row of a segment as a trace.
@@ -138,7 +143,7 @@ func (c *verification) states(ctx context.Context) error {
 		return fmt.Errorf("filestore: %w", err)
 	}
 	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), ".state")
+		name, ok := strings.CutSuffix(e.Name(), stateSuffix)
 		if !ok || vfs.IsTemp(e.Name()) || cts.CheckStateName(name) != nil {
 			continue
 		}

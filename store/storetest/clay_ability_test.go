@@ -257,3 +257,36 @@ func (c *clay) drop(n int, done *cts.Retained) {
 		}
 	}
 }
+
+func (c *clay) Statistics(ctx context.Context) (cts.StoreStatistics, error) {
+	defer c.mu.RUnlock()
+	if err := c.enter(ctx); err != nil {
+		return cts.StoreStatistics{}, err
+	}
+	log, _ := c.log()
+	if c.is("tells of what was dropped") {
+		c.disk.mu.Lock()
+		log = append(slices.Clone(c.disk.attic), log...)
+		c.disk.mu.Unlock()
+	}
+	if c.is("tells of nothing") {
+		log = nil
+	}
+	p := cts.StorePart{Name: "clay"}
+	for _, r := range log {
+		t := must(cts.ParseTrace(r.json))
+		if c.is("tells of the time of the operation alone") {
+			t.RecordTime = t.Time
+		}
+		if p.Traces == 0 {
+			p.First = r.pos
+		}
+		p.Times.Extend(p.Traces, cts.TimeRange{Oldest: t.Time, Newest: t.Time, OldestRecord: t.RecordTime, NewestRecord: t.RecordTime})
+		p.Last, p.Traces, p.Bytes = r.pos, p.Traces+1, p.Bytes+int64(len(r.json))
+	}
+	parts := []cts.StorePart{p}
+	if c.is("parts overlap") {
+		parts = append(parts, p)
+	}
+	return cts.NewStatistics(parts, 0), nil
+}

@@ -127,6 +127,11 @@ func closed(s *subject) {
 			s.Errorf("Verify of a closed store: %v, want %v", err, cts.ErrClosed)
 		}
 	}
+	if st, ok := s.store.(cts.Statistician); ok {
+		if _, err := st.Statistics(background); !errors.Is(err, cts.ErrClosed) {
+			s.Errorf("Statistics of a closed store: %v, want %v", err, cts.ErrClosed)
+		}
+	}
 	for i, aggregate := range s.aggregators() {
 		if _, err := aggregate(background, cts.Query{}, cts.Aggregation{}); !errors.Is(err, cts.ErrClosed) {
 			s.Errorf("Aggregate of a closed store, way %d: %v, want %v", i+1, err, cts.ErrClosed)

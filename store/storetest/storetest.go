@@ -70,7 +70,7 @@ func cases() []conformance {
 	var all []conformance
 	for _, some := range [][]conformance{
 		appendCases, invalidCases, identityCases, concurrentCases, queryCases, conditionCases,
-		cursorCases, pageCases, aggregateCases, logCases, followCases, retentionCases, stateCases, lifecycleCases,
+		cursorCases, pageCases, aggregateCases, logCases, followCases, retentionCases, statisticsCases, stateCases, lifecycleCases,
 	} {
 		all = append(all, some...)
 	}

@@ -69,7 +69,7 @@ func (s *Segment) Column(i int, parts Parts) (*ColumnReader, error) {
 func (s *Segment) makeColumn(i int, parts Parts) (*ColumnReader, error) {
 	info := &s.foot.columns[i]
 	c := &ColumnReader{kind: info.kind, rows: s.Rows(), length: info.length, constant: info.constant}
-	c.width = uint(bits.Len(uint(c.length - 1)))
+	c.width = codeWidth(c.length)
 	if c.kind == Const {
 		return c, nil
 	}
@@ -99,8 +99,11 @@ func (s *Segment) makeColumn(i int, parts Parts) (*ColumnReader, error) {
 	return c, nil
 }
 
+// codeWidth is the number of bits of a code of a dictionary of n values.
+func codeWidth(n int) uint { return uint(bits.Len(uint(n - 1))) }
+
 func (c *ColumnReader) loadValues(b []byte) (ok bool) {
-	c.values, ok = parseValues(b, c.length)
+	c.values, ok = parseValues(b, c.length, parseFrames)
 	return ok && (c.kind == Unique || c.values.flags&emptyBits == 0)
 }
 

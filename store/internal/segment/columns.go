@@ -44,7 +44,7 @@ type hashed struct {
 
 // writeHashes writes the hash index of a Unique column, and the filter of an ID.
 func (c *columnData) writeHashes(o *output, i, n int, table []byte) {
-	t, ok := parseValues(table, n)
+	t, ok := parseValues(table, n, parseFrames)
 	if !ok {
 		o.fail(errTable)
 		return

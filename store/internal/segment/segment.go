@@ -109,6 +109,10 @@ func (s *Segment) Info() Info { return s.foot.info }
 // Rows returns the number of rows, which is at least 1.
 func (s *Segment) Rows() int { return s.foot.info.Rows }
 
+// Values returns how many different values column i of the schema has, as the footer
+// says; of a Unique column, in which nearly all differ, the number of rows.
+func (s *Segment) Values(i int) int { return s.foot.columns[i].length }
+
 // Name returns the name given to Open.
 func (s *Segment) Name() string { return s.name }
 

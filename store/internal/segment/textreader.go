@@ -20,12 +20,24 @@ type TextReader struct {
 	rows    uint32
 	texts   int
 	result  [][]byte
+	blocks  int64 // that were read
+	read    int64 // bytes of them
+}
+
+// Loaded returns how many blocks were read with r since it was made or forgot, and how
+// many bytes they have in the file.
+func (r *TextReader) Loaded() (blocks, bytes int64) {
+	if r == nil {
+		return 0, 0
+	}
+	return r.blocks, r.read
 }
 
 // Forget makes the reader forget what it has read, and returns how many bytes of memory
 // it has for reading more.
 func (r *TextReader) Forget() int {
 	r.seg, r.phrases, r.content = nil, nil, nil
+	r.blocks, r.read = 0, 0
 	clear(r.result[:cap(r.result)])
 	return cap(r.buf) + cap(r.scratch) + 4*(cap(r.index)+cap(r.streams))
 }
@@ -36,7 +48,11 @@ func (t *Texts) Read(ordinal uint32, r *TextReader) ([][]byte, error) {
 	if t.texts == 0 {
 		return nil, nil
 	}
-	block := t.Block(ordinal)
+	return t.readIn(t.Block(ordinal), ordinal, r)
+}
+
+// readIn is Read of an ordinal that is in a block.
+func (t *Texts) readIn(block int, ordinal uint32, r *TextReader) ([][]byte, error) {
 	if r.seg != t.seg || r.block != block {
 		if err := t.load(block, r); err != nil {
 			return nil, err
@@ -116,6 +132,8 @@ func (t *Texts) load(block int, r *TextReader) error {
 	if err != nil {
 		return err
 	}
+	r.blocks++
+	r.read += int64(blockHeader + len(content))
 	if method == methodPhrases {
 		err = t.loadPhrases(block, r, content, size)
 	} else {

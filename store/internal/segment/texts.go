@@ -86,13 +86,13 @@ func (s *Segment) makeTexts() (*Texts, error) {
 	if t.rows.value(0) != 0 || t.rows.value(t.blocks) != uint64(s.Rows()) {
 		return nil, s.malformed(sectionTextRows, 0)
 	}
-	err := t.loadSources(parts[3][4:])
+	err := t.loadSources(parts[3][4:], func(index int) ([]byte, error) { return s.section(sectionDictionary, index) })
 	return t, err
 }
 
 // loadSources reads the list of sources: for each the first block and the index of
-// its dictionary.
-func (t *Texts) loadSources(b []byte) error {
+// its dictionary, which the function returns.
+func (t *Texts) loadSources(b []byte, dictionary func(index int) ([]byte, error)) error {
 	tables := map[uint32]*lazy[phraseTable]{}
 	for ; len(b) >= 8; b = b[8:] {
 		src := source{block: binary.LittleEndian.Uint32(b), index: binary.LittleEndian.Uint32(b[4:])}
@@ -100,7 +100,7 @@ func (t *Texts) loadSources(b []byte) error {
 			return t.seg.malformed(sectionTextSources, 0)
 		}
 		if src.index > 0 {
-			dict, err := t.seg.section(sectionDictionary, int(src.index))
+			dict, err := dictionary(int(src.index))
 			if err != nil {
 				return err
 			}

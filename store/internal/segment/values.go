@@ -46,8 +46,8 @@ type values struct {
 	data            []byte
 }
 
-// parseValues reads a table of n values.
-func parseValues(section []byte, n int) (values, bool) {
+// parseValues reads a table of n values. The function reads its offsets.
+func parseValues(section []byte, n int, offsetsOf func(section []byte, n int) (frames, bool)) (values, bool) {
 	if len(section) < valuesHeader || binary.LittleEndian.Uint64(section[8:]) != uint64(n) {
 		return values{}, false
 	}
@@ -80,7 +80,7 @@ func parseValues(section []byte, n int) (values, bool) {
 	if t.encoding == encodeFront {
 		entries = (entries + frontValues - 1) / frontValues
 	}
-	at, ok := parseFrames(rest[:offsets], entries+1)
+	at, ok := offsetsOf(rest[:offsets], entries+1)
 	t.offsets, t.data = at, rest[offsets:]
 	return t, ok
 }
