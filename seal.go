@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -19,9 +21,10 @@ import (
 //
 // There is one chain of digests for each tracker, named by the id of the store, so that
 // several processes seal into one bucket without knowing of each other. It begins with
-// the tracker's first file, and has a digest for every Interval from then on, also one in
-// which nothing was delivered. What was missed because nothing ran is made up by the next
-// run. A Dumper that is closed leaves its chains open, and the next one on the same state
+// the tracker's first file, which is sealed at once, and has a digest for every Interval
+// from then on, also one in which nothing was delivered. What was missed because nothing
+// ran is made up by the next run, some at a time. Where Region or Project has changed, the
+// chains are ended in the old place, and begin anew in the new one. A Dumper that is closed leaves its chains open, and the next one on the same state
 // goes on with them; only [Dumper.EndValidation] ends them. Opened without Validation, a
 // Dumper leaves them alone: what it delivers is in no digest, and the chains go on when
 // validation is switched on again.
@@ -59,6 +62,13 @@ type ValidationOptions struct {
 	// digest mentions: up to 256 bytes.
 	// Default: "", none.
 	Policy string
+
+	// OtherKeys are the public keys of the other writers of the bucket, and earlier ones
+	// of this one: with them, the Dumper checks the digests that it mentions in its own.
+	// Those that it has no key for are mentioned as unchecked, and Verify draws no
+	// conclusions from them.
+	// Default: nil, only that of Signer.
+	OtherKeys []*digest.PublicKey
 
 	// WithoutHeads spares the Dumper from looking for other writers' digests in the
 	// bucket, the newest of which it mentions in its own, so that no chain can vanish
@@ -100,6 +110,9 @@ func (o *ValidationOptions) setDefaults() error {
 	if o.Hash != digest.SHA256 && o.Hash != digest.MD5 {
 		fault("Hash: %.20q: want %q or %q", o.Hash, digest.SHA256, digest.MD5)
 	}
+	if slices.Contains(o.OtherKeys, nil) {
+		fault("OtherKeys: one of them is nil")
+	}
 	for _, text := range []struct{ name, value string }{
 		{"BucketName", o.BucketName}, {"ProjectID", o.ProjectID}, {"Policy", o.Policy},
 	} {
@@ -116,6 +129,7 @@ func (o *ValidationOptions) setDefaults() error {
 // sealing is the part of a Dumper that seals. It is used under the Dumper's turn.
 type sealing struct {
 	opts   ValidationOptions
+	root   string // what the keys of its digests begin with
 	finder *digest.HeadFinder
 }
 
@@ -126,11 +140,34 @@ func newSealing(d *Dumper, v *ValidationOptions) (*sealing, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
-	return &sealing{opts: o, finder: digest.NewHeadFinder(d.bucket, d.sealRoot())}, nil
+	root := sealRoots + d.opts.location()
+	keys := append(slices.Clone(o.OtherKeys), o.Signer.Public())
+	o.OtherKeys = nil
+	return &sealing{opts: o, root: root, finder: digest.NewHeadFinder(d.bucket, root, keys...)}, nil
 }
 
-// sealRoot is what the keys of digests begin with.
-func (d *Dumper) sealRoot() string { return "CloudTraces/" + d.opts.location() }
+// sealRoots is what is above the roots of digests.
+const sealRoots = "CloudTraces/"
+
+// rootOf returns the root that a chain is in: where its last digest is, or else its first
+// file.
+func (s *sealing) rootOf(c *digest.Chain) string {
+	object := ""
+	switch {
+	case c.Last != nil:
+		object = c.Last.Object
+	case len(c.Pending) > 0:
+		object = c.Pending[0].Object
+	}
+	if info, ok := digest.ParseKey(object); ok {
+		return info.Root
+	}
+	return s.root
+}
+
+// left reports whether a chain is in a root that the Dumper has left because Region or
+// Project has changed. It is ended there.
+func (s *sealing) left(c *digest.Chain) bool { return s.rootOf(c) != s.root }
 
 // errNoValidation is what sealing by hand comes to without validation.
 var errNoValidation = errors.New("cts: the Dumper does not seal: give DumperOptions.Validation")
@@ -159,7 +196,7 @@ func (d *Dumper) sealAll(ctx context.Context, cut cutKind) error {
 	}
 	defer leave()
 	if err = d.resume(ctx); err == nil {
-		err = d.sealChains(ctx, cut)
+		err = d.sealChains(ctx, cut, math.MaxInt)
 	}
 	d.note(ctx, err)
 	return err
@@ -200,22 +237,51 @@ func (s *sealing) chain(st *dumpState, tracker, service string, now time.Time) *
 	}
 	names := []group{{tracker, service}, {tracker, ""}, {}}
 	for i, name := range names {
-		for at, c := range st.Chains {
-			if c.Tracker != name.tracker || c.Service != name.service {
-				continue
-			}
-			if c.Ended {
-				st.Chains[at] = c.Next(now)
-			}
+		at := st.newestChain(name)
+		switch {
+		case at < 0:
+		case st.Chains[at].Ended && st.Chains[at].Planned == nil && !st.sealing(st.Chains[at]):
+			st.Chains[at] = st.Chains[at].Next(now)
+			return st.Chains[at]
+		case !st.Chains[at].Ended && !s.left(st.Chains[at]):
 			return st.Chains[at]
 		}
 		if len(st.Chains) < maxChains && st.chainBytes() < maxChainBytes || i == len(names)-1 {
 			c := digest.NewChain(digest.ChainOptions{Writer: st.StoreID, Tracker: name.tracker, Service: name.service}, now)
+			if at >= 0 { // of that one, something is still to be put
+				c = st.Chains[at].Next(now)
+			}
 			st.Chains = append(st.Chains, c)
 			return c
 		}
 	}
 	return nil
+}
+
+// newestChain returns which chain is the newest over a tracker and service, -1 if there is
+// none.
+func (st *dumpState) newestChain(name group) int {
+	newest := -1
+	for at, c := range st.Chains {
+		if c.Tracker == name.tracker && c.Service == name.service && (newest < 0 || c.Generation > st.Chains[newest].Generation) {
+			newest = at
+		}
+	}
+	return newest
+}
+
+// sealing reports whether the digest that is being put is one of the chain.
+func (st *dumpState) sealing(c *digest.Chain) bool {
+	return st.Sealed != nil && st.Sealed.Head().Chain == c.ID
+}
+
+// withoutEnded returns the chains less those that have ended, have nothing to be put, and
+// have a successor.
+func (st *dumpState) withoutEnded() []*digest.Chain {
+	return slices.DeleteFunc(slices.Clone(st.Chains), func(c *digest.Chain) bool {
+		newest := st.Chains[st.newestChain(group{c.Tracker, c.Service})]
+		return c.Ended && c.Planned == nil && !st.sealing(c) && newest.Generation > c.Generation
+	})
 }
 
 // unsealed returns how many delivered traces are not sealed, the record time of the
@@ -230,13 +296,17 @@ func (s *sealing) unsealed(st *dumpState) (traces, oldest int64, sealedTo Positi
 		}
 		sealedTo = min(sealedTo, Position(mark))
 	}
+	planned := []*digest.Sealed{st.Sealed}
 	for _, c := range st.Chains {
 		for _, f := range c.Pending {
 			add(f.Count, f.Oldest, f.Mark)
 		}
+		planned = append(planned, c.Planned)
 	}
-	if st.Sealed != nil && st.Sealed.Files > 0 {
-		add(st.Sealed.Count, st.Sealed.Oldest, st.Sealed.Mark)
+	for _, p := range planned {
+		if p != nil && p.Files > 0 {
+			add(p.Count, p.Oldest, p.Mark)
+		}
 	}
 	return traces, oldest, sealedTo
 }

@@ -9,27 +9,28 @@ import (
 	"time"
 
 	"github.com/cloudtraceservice/cts/digest"
+	"github.com/cloudtraceservice/cts/obs"
 )
 
 // cutKind is which chains get a digest.
 type cutKind int
 
 const (
-	cutDue     cutKind = iota // those of which an interval is over
+	cutDue     cutKind = iota // those of which an interval is over, which have their first files, or which were left
 	cutPending                // and then those with files in no digest, with an end that is now
 	cutEnding                 // and then all that are open, as their last
 )
 
-// sealDue makes the digests that are due, and puts them. It is called without a plan. A
-// list of unsealed files that grows too large is sealed before its time.
+// sealDue makes the digests that are due, not too many, and puts them. It is called
+// without a plan. A list of unsealed files that grows too large is sealed before its time.
 func (d *Dumper) sealDue(ctx context.Context) error {
 	if d.seal == nil {
 		return nil
 	}
 	if d.state.crowded() {
-		return d.sealChains(ctx, cutPending)
+		return d.sealChains(ctx, cutPending, maxCuts)
 	}
-	return d.sealChains(ctx, cutDue)
+	return d.sealChains(ctx, cutDue, maxCuts)
 }
 
 // sealRoom returns an error if there is no room in the state for the files of another
@@ -77,52 +78,135 @@ func (st *dumpState) chainBytes() int {
 		if c.Last != nil {
 			size += 500 + len(c.Last.Signature) + 2*len(c.Last.Object)
 		}
+		if c.Planned != nil {
+			size += 4000 + len(c.Planned.Bytes)/3*4
+		}
 	}
 	return size
 }
 
-// sealChains makes and puts digests until none of the kind is left to be made.
-func (d *Dumper) sealChains(ctx context.Context, kind cutKind) error {
-	round := &sealRound{Dumper: d, kind: kind, now: d.opts.Clock()}
-	conflicts, err := round.run(ctx)
-	return errors.Join(append(conflicts, err)...)
+// maxCuts is how many digests one call of sealDue makes before it lets cycles go on: what
+// was missed for long is made up bit by bit.
+const maxCuts = 64
+
+// sealChains makes and puts digests until none of the kind is left to be made, or as many
+// as most are made.
+func (d *Dumper) sealChains(ctx context.Context, kind cutKind, most int) error {
+	round := &sealRound{Dumper: d, kind: kind, most: most, now: d.opts.Clock(), failed: map[string]bool{}}
+	err := round.run(ctx)
+	return errors.Join(append(round.alarms, err)...)
 }
 
 // sealRound is one run over the chains.
 type sealRound struct {
 	*Dumper
-	kind  cutKind
-	now   time.Time
-	heads []digest.Head // of other writers
-	found bool          // heads are what there is
+	kind   cutKind
+	most   int // digests that it makes; a crowded state is made room in all the same
+	now    time.Time
+	heads  []digest.Head // of other writers
+	found  bool          // heads are what there is
+	cuts   int
+	failed map[string]bool // chains by id that are left alone from now on
+	alarms []error         // what somebody has to look into, beside the error that ended it
 }
 
-// run returns what somebody has to look into, beside the error that ended it.
-func (r *sealRound) run(ctx context.Context) (conflicts []error, err error) {
+// run returns the error that ended it. One of a single chain does not: the others go on.
+func (r *sealRound) run(ctx context.Context) error {
 	moved := false
 	for {
 		if r.state.Sealed != nil {
-			alarms, err := r.deliverSealed(ctx)
-			conflicts = append(conflicts, alarms...)
-			if err != nil {
-				return conflicts, err
+			if err := r.deliverSealed(ctx); err != nil {
+				if err := r.park(ctx, err); err != nil {
+					return err
+				}
+			} else {
+				moved = true
 			}
-			moved = true
 		}
 		st, ok, err := r.cut(ctx)
 		if err != nil {
-			return conflicts, err
+			return err
 		}
 		if !ok && !moved {
-			return conflicts, nil
+			return nil
 		}
 		if err := r.save(ctx, st); err != nil { // the next digest, or that the last one is done
-			return conflicts, err
+			return err
 		}
 		if !ok {
-			return conflicts, r.hold(ctx)
+			return r.hold(ctx)
 		}
 	}
+}
+
+// maxPlanned and maxPlannedBytes bound the digests that can't be put while others can.
+const (
+	maxPlanned      = 8
+	maxPlannedBytes = MaxStateBytes / 16
+)
+
+// maxFailed is how many chains may fail before a round gives up: then it is not the chain.
+const maxFailed = 16
+
+// park sets the digest aside that could not be put, so that the other chains go on: its
+// chain waits for it. It returns an error if there is to be none but this one.
+func (r *sealRound) park(ctx context.Context, err error) error {
+	s := r.state.Sealed
+	everywhere := s == nil || ctx.Err() != nil || errors.Is(err, obs.ErrThrottled) || errors.Is(err, obs.ErrNoBucket) || errors.Is(err, obs.ErrFull)
+	if everywhere || !r.begun {
+		return err
+	}
+	size, planned := len(s.Bytes), 0
+	for _, c := range r.state.Chains {
+		if c.Planned != nil {
+			size += len(c.Planned.Bytes)
+			planned++
+		}
+	}
+	i := r.chainOf(s)
+	if i < 0 || planned >= maxPlanned || size > maxPlannedBytes {
+		return err
+	}
+	st := r.state
+	next := *st.Chains[i]
+	next.Planned, st.Sealed = s, nil
+	st.Chains = slices.Clone(st.Chains)
+	st.Chains[i] = &next
+	if saveErr := r.save(ctx, st); saveErr != nil {
+		return errors.Join(err, saveErr)
+	}
+	r.failed[next.ID] = true
+	r.alarms = append(r.alarms, err)
+	return nil
+}
+
+// retryPlanned tries the digests again that could not be put. It reports whether one got
+// through; that becomes the one in st that is being put, for what follows from that.
+func (r *sealRound) retryPlanned(ctx context.Context, st *dumpState) (through bool, err error) {
+	for i, c := range st.Chains {
+		if c.Planned == nil || r.failed[c.ID] {
+			continue
+		}
+		err := c.Planned.Put(ctx, r.bucket)
+		if ctx.Err() != nil {
+			return false, err
+		}
+		if err != nil && !errors.Is(err, digest.ErrConflict) {
+			r.failed[c.ID] = true
+			r.alarms = append(r.alarms, fmt.Errorf("cts: sealing: %w", err))
+			continue
+		}
+		next := *c
+		st.Sealed, next.Planned = c.Planned, nil
+		st.Chains[i] = &next
+		return true, nil
+	}
+	return false, nil
+}
+
+// chainOf returns which chain a digest is of, -1 if there is none.
+func (r *sealRound) chainOf(s *digest.Sealed) int {
+	return slices.IndexFunc(r.state.Chains, func(c *digest.Chain) bool { return c.ID == s.Head().Chain })
 }
 
 // cut returns the state with the next digest in it, and the chain behind that. It
@@ -130,50 +214,91 @@ func (r *sealRound) run(ctx context.Context) (conflicts []error, err error) {
 func (r *sealRound) cut(ctx context.Context) (st dumpState, ok bool, err error) {
 	st = r.state
 	st.Sealed = nil
-	for i, c := range st.Chains {
-		end, ending, due := r.end(c)
-		if !due {
+	st.Chains = st.withoutEnded()
+	for {
+		i, end, ending := r.next(st.Chains)
+		if i < 0 || len(r.failed) >= maxFailed || r.cuts >= r.most && !st.crowded() {
+			ok, err := r.retryPlanned(ctx, &st)
+			return st, ok, err
+		}
+		next, sealed, err := r.cutChain(ctx, st.Chains[i], end, ending)
+		if err == nil {
+			st.Chains[i], st.Sealed = next, sealed
+			r.cuts++
+			return st, true, nil
+		}
+		if ctx.Err() != nil || errors.Is(err, errHeads) {
+			return st, false, err
+		}
+		r.failed[st.Chains[i].ID] = true
+		r.alarms = append(r.alarms, fmt.Errorf("cts: sealing: %w", err))
+	}
+}
+
+// cutChain returns a chain behind its next digest, and that.
+func (r *sealRound) cutChain(ctx context.Context, c *digest.Chain, end digest.Stamp, ending bool) (*digest.Chain, *digest.Sealed, error) {
+	next := *c
+	next.Pending = slices.Clone(c.Pending)
+	next.Complete(r.state.CompleteTo)
+	o := &digest.CutOptions{
+		End: end, Ending: ending, Signer: r.seal.opts.Signer, Layout: r.layout(c), Bucket: r.seal.opts.BucketName,
+		ProjectID: r.seal.opts.ProjectID, Hash: r.seal.opts.Hash, Policy: r.seal.opts.Policy,
+	}
+	var err error
+	if o.Heads, err = r.others(ctx, c, end); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errHeads, err)
+	}
+	sealed, err := next.Cut(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &next, sealed, next.Advance(sealed)
+}
+
+// errHeads means that the bucket can't be listed, whichever chain it is for.
+var errHeads = errors.New("cts: sealing")
+
+// next returns the chain of which a digest is to be made next, or -1: the one whose digest
+// ends first, so that all get on alike; where room is needed, the one with the most files.
+func (r *sealRound) next(chains []*digest.Chain) (which int, end digest.Stamp, ending bool) {
+	which = -1
+	crowded := r.state.crowded()
+	for i, c := range chains {
+		at, last, due := r.end(c)
+		if !due || c.Planned != nil || r.failed[c.ID] {
 			continue
 		}
-		next := *c
-		next.Pending = slices.Clone(c.Pending)
-		next.Complete(st.CompleteTo)
-		o := &digest.CutOptions{
-			End: end, Ending: ending, Signer: r.seal.opts.Signer, Layout: r.layout(c), Bucket: r.seal.opts.BucketName,
-			ProjectID: r.seal.opts.ProjectID, Hash: r.seal.opts.Hash, Policy: r.seal.opts.Policy,
+		better := which < 0 || at < end
+		if crowded && which >= 0 {
+			better = len(c.Pending) > len(chains[which].Pending)
 		}
-		if o.Heads, err = r.others(ctx, c, end); err != nil {
-			return st, false, err
+		if better {
+			which, end, ending = i, at, last
 		}
-		if st.Sealed, err = next.Cut(o); err != nil {
-			return st, false, err
-		}
-		if err := next.Advance(st.Sealed); err != nil {
-			return st, false, err
-		}
-		st.Chains = slices.Clone(st.Chains)
-		st.Chains[i] = &next
-		return st, true, nil
 	}
-	return st, false, nil
+	return which, end, ending
 }
 
 // end returns where the next digest of the chain ends, whether it is the last, and
-// whether it is to be made.
+// whether it is to be made. The first one of a chain is made at once, so that nobody has
+// to wonder for long whose its files are.
 func (r *sealRound) end(c *digest.Chain) (end digest.Stamp, ending, due bool) {
 	if c.Ended {
 		return 0, false, false
 	}
-	if end, due = c.DueEnd(r.now, r.seal.opts.Interval); due || r.kind == cutDue {
-		return end, false, due
+	if end, due = c.DueEnd(r.now, r.seal.opts.Interval); due {
+		return end, false, true
 	}
-	return c.ShortEnd(r.now), r.kind == cutEnding, r.kind == cutEnding || len(c.Pending) > 0
+	ending = r.kind == cutEnding || r.seal.left(c)
+	due = ending || len(c.Pending) > 0 && (r.kind == cutPending || c.Last == nil)
+	return c.ShortEnd(r.now), ending, due
 }
 
 // layout returns where the digests of a chain go.
 func (d *Dumper) layout(c *digest.Chain) digest.Layout {
+	root := d.seal.rootOf(c)
 	l := digest.Layout{
-		Root: d.sealRoot(), Tracker: escapeSegment(c.Tracker), Prefix: d.settings(c.Tracker).Prefix, Region: d.opts.location(),
+		Root: root, Tracker: escapeSegment(c.Tracker), Prefix: d.settings(c.Tracker).Prefix, Region: strings.TrimPrefix(root, sealRoots),
 	}
 	if c.Service != "" {
 		l.Service = escapeSegment(c.Service)
@@ -193,7 +318,7 @@ func (r *sealRound) others(ctx context.Context, c *digest.Chain, end digest.Stam
 	}
 	heads := slices.Clone(r.heads)
 	for _, own := range r.state.Chains {
-		if own.Last != nil {
+		if own.Last != nil && own.Planned == nil { // and what is not there yet, Verify would miss
 			heads = append(heads, own.Last.Head)
 		}
 	}
@@ -223,34 +348,34 @@ const maxMoves = 8
 
 // deliverSealed puts the digest that is planned. If another object lies under its name,
 // it is given a later end time, so that sealing goes on; what it met is an alarm.
-func (r *sealRound) deliverSealed(ctx context.Context) (alarms []error, err error) {
+func (r *sealRound) deliverSealed(ctx context.Context) (err error) {
 	for range maxMoves {
 		s := r.state.Sealed
 		err = s.Put(ctx, r.bucket)
 		if err == nil {
 			r.seal.opts.Sealed(s.Head())
-			return alarms, nil
+			return nil
 		}
 		if !errors.Is(err, digest.ErrConflict) {
-			return alarms, fmt.Errorf("cts: sealing: %w", err)
+			return fmt.Errorf("cts: sealing: %w", err)
 		}
-		alarms = append(alarms, fmt.Errorf("cts: sealing goes on beside what somebody else put there: %w", err))
+		r.alarms = append(r.alarms, fmt.Errorf("cts: sealing goes on beside what somebody else put there: %w", err))
 		if errors.Is(err, digest.ErrSignatureConflict) { // the digest itself is in the bucket, and has the signature with it
 			r.seal.opts.Sealed(s.Head())
-			return alarms, nil
+			return nil
 		}
 		if err := r.giveWay(ctx, s); err != nil {
-			return alarms, err
+			return err
 		}
 	}
-	return alarms, fmt.Errorf("cts: sealing: %w", err)
+	return fmt.Errorf("cts: sealing: %w", err)
 }
 
 // giveWay plans the digest s with a later end time.
 func (r *sealRound) giveWay(ctx context.Context, s *digest.Sealed) error {
 	st := r.state
 	st.Chains = slices.Clone(st.Chains)
-	i := slices.IndexFunc(st.Chains, func(c *digest.Chain) bool { return c.ID == s.Head().Chain })
+	i := r.chainOf(s)
 	if i < 0 {
 		return fmt.Errorf("%w: state %s has a digest of no chain", ErrVersion, r.opts.StateName)
 	}

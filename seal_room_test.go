@@ -17,7 +17,7 @@ import (
 func crowdedState(t *testing.T, signer *digest.Signer, awkward bool) *dumpState {
 	t.Helper()
 	st := &dumpState{StoreID: strings.Repeat("s", 36), Position: 1 << 60}
-	s := &sealing{opts: ValidationOptions{PerService: true, Signer: signer}}
+	s := &sealing{opts: ValidationOptions{PerService: true, Signer: signer}, root: "CloudTraces/eu-de"}
 	name := func(i int) string {
 		if awkward {
 			return fmt.Sprint(strings.Repeat("\x01", 1000), i)
@@ -115,6 +115,8 @@ func TestSealUnsealed(t *testing.T) {
 	check(7, 400, 10)
 	st.Sealed = &digest.Sealed{Files: 1, Count: 5, Mark: 8, Oldest: 600}
 	check(12, 400, 8)
+	st.Chains[0].Planned = &digest.Sealed{Files: 2, Count: 2, Mark: 7, Oldest: 300}
+	check(14, 300, 7)
 	st.Chains = nil
 	check(5, 600, 8)
 	st.Sealed = &digest.Sealed{} // an empty one

@@ -45,45 +45,49 @@ func TestSealLife(t *testing.T) {
 	step("") // nothing was delivered, so no chain began
 	w.add(t, "system/ECS", "system/EVS")
 	w.flush(t, d)
-	step("")
-	if got := w.sealedPosition(t); got != 0 {
-		t.Errorf("the store may forget up to %d, and nothing is sealed", got)
-	}
-	w.now = sealBegin.Add(time.Hour - time.Second)
-	w.flush(t, d)
-	step("")
-	w.now = sealBegin.Add(time.Hour + time.Second)
-	w.flush(t, d)
-	step("S2")
+	step("S2") // the first one is made at once
 	if got := w.sealedPosition(t); got != 2 {
 		t.Errorf("the store may forget up to %d, sealed are 2", got)
 	}
-	w.now = sealBegin.Add(2*time.Hour + time.Second)
+	w.add(t, "system/ECS")
+	w.now = sealBegin.Add(time.Hour)
 	w.flush(t, d)
-	step("S20")
+	step("S2")
+	if got := w.sealedPosition(t); got != 2 {
+		t.Errorf("the store may forget up to %d, and 2 are sealed", got)
+	}
+	w.now = sealBegin.Add(time.Hour + 2*time.Second)
+	w.flush(t, d)
+	step("S21")
+	if got := w.sealedPosition(t); got != 3 {
+		t.Errorf("the store may forget up to %d, sealed are 3", got)
+	}
+	w.now = sealBegin.Add(2*time.Hour + 2*time.Second)
+	w.flush(t, d)
+	step("S210")
 	w.add(t, "system/ECS")
 	w.sealAll(t, d) // a short one
-	step("S201")
+	step("S2101")
 	w.sealAll(t, d) // nothing to seal
-	step("S201")
+	step("S2101")
 
 	d = w.start(t) // five hours later another process makes up what was missed
 	w.now = w.now.Add(5*time.Hour + 2*time.Second)
 	w.flush(t, d)
-	step("S20100000")
+	step("S210100000")
 	w.add(t, "system/ECS", "data/OBS")
 	if err := d.EndValidation(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	step("S201000001E")
+	step("S2101000001E")
 	w.now = w.now.Add(5 * time.Hour)
 	w.flush(t, d)
-	step("S201000001E")
+	step("S2101000001E")
 	w.add(t, "system/ECS")
 	w.sealAll(t, d)
-	step("S201000001E S1")
+	step("S2101000001E S1")
 	b := w.checkSealed(t)
-	if got := b.shapes("data"); got != "S1E" {
+	if got := b.shapes("data"); got != "S10E" {
 		t.Errorf("chains of data: %q", got)
 	}
 	for head, times := range w.heads {
@@ -403,7 +407,7 @@ func TestSealGivesWay(t *testing.T) {
 		w.add(t, "system/ECS")
 		w.flush(t, d)
 		chain := digest.ChainID(digest.ChainOptions{Writer: w.ID(), Tracker: "system"})
-		key := digest.Layout{Root: "CloudTraces/local", Tracker: "system", Region: "local"}.Key(chain, digest.StampOf(sealBegin.Add(time.Hour))) + suffix
+		key := digest.Layout{Root: "CloudTraces/local", Tracker: "system", Region: "local"}.Key(chain, digest.StampOf(sealBegin.Add(time.Hour+time.Second))) + suffix
 		if _, err := w.objects.Put(t.Context(), key, strings.NewReader("somebody else's"), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -485,7 +489,7 @@ func TestSealSwitchedOff(t *testing.T) {
 			t.Errorf("%s without validation: %v", name, err)
 		}
 	}
-	if b := readBucket(t, w.objects, sealSigner(t).Public()); len(b.digests) != 0 || len(b.traces) != 2 {
+	if b := readBucket(t, w.objects, sealSigner(t).Public()); b.shapes("system") != "S1" || len(b.traces) != 2 {
 		t.Errorf("%d chains, %d trace files", len(b.digests), len(b.traces))
 	}
 	w.opts.Validation = validation
@@ -539,9 +543,9 @@ func TestSealCancelled(t *testing.T) {
 func TestValidationOptions(t *testing.T) {
 	w := newSealWorld(t)
 	_, err := cts.NewDumper(w, w.objects, &cts.DumperOptions{Validation: &cts.ValidationOptions{
-		Interval: 1500 * time.Millisecond, Hash: "CRC", BucketName: "\xff", Policy: strings.Repeat("x", 300), ProjectID: strings.Repeat("x", 300),
+		OtherKeys: []*digest.PublicKey{nil}, Interval: 1500 * time.Millisecond, Hash: "CRC", BucketName: "\xff", Policy: strings.Repeat("x", 300), ProjectID: strings.Repeat("x", 300),
 	}})
-	for _, want := range []string{"Signer", "Interval", "Hash", "BucketName", "Policy", "ProjectID"} {
+	for _, want := range []string{"Signer", "Interval", "Hash", "BucketName", "Policy", "ProjectID", "OtherKeys"} {
 		if err == nil || !strings.Contains(err.Error(), "ValidationOptions."+want) {
 			t.Errorf("no word of %s: %v", want, err)
 		}

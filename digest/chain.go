@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,6 +68,7 @@ type Chain struct {
 	Ended      bool          `json:"ended,omitempty"`       // the last digest was the ending one
 	CompleteTo int64         `json:"complete_to,omitempty"` // of what is cut so far, see Complete
 	Pending    []PendingFile `json:"pending,omitempty"`     // in no digest yet, in order of delivery
+	Planned    *Sealed       `json:"planned,omitempty"`     // the writer's own: the last digest while it can't be put
 }
 
 // Last is what a chain keeps of its last digest.
@@ -194,7 +196,7 @@ type CutOptions struct {
 	Policy string
 
 	// Heads are heads of other chains, in any order. Those of this chain, and what
-	// is over MaxHeads, are left out.
+	// is over MaxHeads, are left out; of those that are Unchecked the first.
 	// Default: nil, none.
 	Heads []Head
 }
@@ -251,23 +253,22 @@ func (c *Chain) digest(o *CutOptions, hash string) (d *Digest, n int) {
 	return d, n
 }
 
-// others returns the heads of other chains in order, one for each.
+// others returns the heads of other chains in order, one for each: the newest that was
+// checked, or else the newest.
 func (c *Chain) others(heads []Head) []Head {
-	newest := map[string]Head{}
+	best := map[string]Head{}
 	for _, h := range heads {
-		if h.Chain != c.ID && h.Seq > newest[h.Chain].Seq && h.Check() == nil {
-			newest[h.Chain] = h
+		old, ok := best[h.Chain]
+		better := !ok || old.Unchecked && !h.Unchecked || old.Unchecked == h.Unchecked && h.Seq > old.Seq
+		if h.Chain != c.ID && better && h.Check() == nil {
+			best[h.Chain] = h
 		}
 	}
-	if len(newest) == 0 {
+	if len(best) == 0 {
 		return nil
 	}
-	sorted := make([]Head, 0, len(newest))
-	for _, h := range newest {
-		sorted = append(sorted, h)
-	}
-	slices.SortFunc(sorted, func(a, b Head) int { return strings.Compare(a.Chain, b.Chain) })
-	return sorted[:min(len(sorted), MaxHeads)]
+	sorted := slices.SortedFunc(maps.Values(best), func(a, b Head) int { return strings.Compare(a.Chain, b.Chain) })
+	return chooseHeads(sorted)
 }
 
 // seal returns the digest, signed, with what the writer knows of its files.

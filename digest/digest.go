@@ -128,6 +128,10 @@ type Head struct {
 	SHA256 string `json:"sha256"`           // of the stored digest object, hex
 	Count  int64  `json:"count"`            // traces in the chain so far: ordinal of the last one
 	Object string `json:"object,omitempty"` // key of that digest, if known
+
+	// Unchecked is set in digests for a head whose signature the writer had no key for:
+	// anybody who may write to the bucket can have made it up.
+	Unchecked bool `json:"unchecked,omitempty"`
 }
 
 // Check reports, as [ErrInvalid], what is wrong with the form of h.

@@ -40,6 +40,8 @@ const (
 	TimeBack      Kind = "time-back"      // a digest starts at another time than its predecessor ended
 	HeadMismatch  Kind = "head-mismatch"  // a digest is not the one that others have seen
 	WriterMissing Kind = "writer-missing" // an expected writer has no chain
+
+	KeysInvalid Kind = "keys-invalid" // a key history is not signed by the root key, or older than the caller knows
 )
 
 // Failures: what kept something from being checked.
@@ -47,15 +49,17 @@ const (
 	Unreadable   Kind = "unreadable"    // the store failed on an object
 	Unsupported  Kind = "unsupported"   // a digest was written by a newer release
 	NothingFound Kind = "nothing-found" // there is no digest, so nothing is proven
+	FileUnproven Kind = "file-unproven" // a file is of a time and tracker without digests, and nobody said that validation was off
 )
 
 // Notes: what is in order, and worth knowing.
 const (
 	ChainOpen       Kind = "chain-open"       // what comes after the newest digest of a chain is not proven yet
+	ChainOverdue    Kind = "chain-overdue"    // the same, and the next digest should have been there
 	FileUnsealed    Kind = "file-unsealed"    // a file was delivered, and its digest is not due yet
-	FileUnvalidated Kind = "file-unvalidated" // a file was delivered while validation was off
+	FileUnvalidated Kind = "file-unvalidated" // a file was delivered while validation was off, as digests or the caller say
 	Expired         Kind = "expired"          // an object is not there, and older than the stated retention
-	HeadUnchecked   Kind = "head-unchecked"   // an expected head lies outside of the time range
+	HeadUnchecked   Kind = "head-unchecked"   // a head lies outside of the time range, or its writer did not check it
 	Foreign         Kind = "foreign"          // an object that no reader takes for a trace file
 )
 
@@ -89,9 +93,9 @@ func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil
 // not know is [Damage].
 func (k Kind) Severity() Severity {
 	switch k {
-	case ChainOpen, FileUnsealed, FileUnvalidated, Expired, HeadUnchecked, Foreign:
+	case ChainOpen, ChainOverdue, FileUnsealed, FileUnvalidated, Expired, HeadUnchecked, Foreign:
 		return Note
-	case Unreadable, Unsupported, NothingFound:
+	case Unreadable, Unsupported, NothingFound, FileUnproven:
 		return Failure
 	}
 	return Damage
@@ -143,9 +147,10 @@ type ChainReport struct {
 	Digests int64     `json:"digests"`
 	Files   int64     `json:"files"`
 	Traces  int64     `json:"traces"`
-	Open    bool      `json:"open"`  // it goes on after End, and what comes is not proven yet
-	Ended   bool      `json:"ended"` // its last digest says that validation was switched off
-	Head    Head      `json:"head"`  // of the last digest: worth keeping outside of the bucket
+	Open    bool      `json:"open"`              // it goes on after End, and what comes is not proven yet
+	Overdue bool      `json:"overdue,omitempty"` // Open, and the next digest should have been there
+	Ended   bool      `json:"ended"`             // its last digest says that validation was switched off
+	Head    Head      `json:"head"`              // of the last digest: worth keeping outside of the bucket
 }
 
 // Report is what [Verify] found.
@@ -154,7 +159,7 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 
 	// More is the number of findings beyond VerifyOptions.MaxFindings, which were not
-	// kept, and MoreDamage how many of them are not notes.
+	// kept, and MoreDamage how many of them are not notes. The worst are kept.
 	More       int64 `json:"more,omitempty"`
 	MoreDamage int64 `json:"more_damage,omitempty"`
 

@@ -12,7 +12,8 @@ import (
 // change without asking anybody for trust anew. It lies in the bucket under [KeysKey], or
 // is handed over as a file.
 type KeyHistory struct {
-	Version int         `json:"version"` // 1
+	Version int         `json:"version"`          // 1
+	Serial  int64       `json:"serial,omitempty"` // raised with each change, see VerifyOptions.MinHistory; 0 is none
 	Keys    []KeyRecord `json:"keys"`
 }
 
@@ -60,10 +61,24 @@ func (r KeyRecord) Valid(end Stamp) bool {
 	return !r.Revoked && int64(end) >= r.From && (r.Until == 0 || int64(end) <= r.Until)
 }
 
+// strictest returns the record of a key of which there are two: it is revoked if one says
+// so, and good at the times at which both are.
+func (r KeyRecord) strictest(o KeyRecord) KeyRecord {
+	r.Revoked = r.Revoked || o.Revoked
+	r.From = max(r.From, o.From)
+	if r.Until == 0 || o.Until != 0 && o.Until < r.Until {
+		r.Until = o.Until
+	}
+	return r
+}
+
 // check checks the history against itself.
 func (h *KeyHistory) check() error {
 	if h.Version != 1 {
 		return fmt.Errorf("%w: key history %d, this release reads 1", ErrVersion, h.Version)
+	}
+	if h.Serial < 0 {
+		return fmt.Errorf("%w: serial %d of a key history", ErrInvalid, h.Serial)
 	}
 	if len(h.Keys) > maxRecords {
 		return fmt.Errorf("%w: a history of %d keys", ErrTooLarge, len(h.Keys))

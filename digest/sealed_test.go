@@ -251,7 +251,7 @@ func wardenChains(tb testing.TB, b *wardenBucket, n, hours int) (heads []digest.
 func TestHeadFinder(t *testing.T) {
 	b := newWarden()
 	heads, ids := wardenChains(t, b, 7, 5)
-	f := digest.NewHeadFinder(b, "CloudTraces/eu-de")
+	f := digest.NewHeadFinder(b, "CloudTraces/eu-de", chainSigner(t).Public())
 	own := func(id string) bool { return strings.HasPrefix(ids[6], id) }
 	want := map[string]digest.Head{}
 	for _, h := range heads[:6] {
@@ -314,7 +314,7 @@ func TestHeadFinderPassesOverJunk(t *testing.T) {
 	put("CloudTraces/eu-de/2026/11/23/t0/Digest/x", "x")
 	wrongDay := strings.Replace(layout.Key(heads[0].Chain, later+100), "/11/23/", "/11/22/", 1)
 	put(wrongDay, "x")
-	got, err := digest.NewHeadFinder(b, "CloudTraces/eu-de").Find(t.Context(), chainBegin, chainBegin.Add(30*time.Hour), func(string) bool { return false })
+	got, err := digest.NewHeadFinder(b, "CloudTraces/eu-de", chainSigner(t).Public()).Find(t.Context(), chainBegin, chainBegin.Add(30*time.Hour), func(string) bool { return false })
 	if diff := cmp.Diff(heads, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}

@@ -293,7 +293,7 @@ func TestParseSignature(t *testing.T) {
 func TestKeyHistory(t *testing.T) {
 	root, old, current := rsaSigner(t), chainSigner(t), rsaSigner(t)
 	history := digest.KeyHistory{Keys: []digest.KeyRecord{digest.NewKeyRecord(old.Public(), 100), digest.NewKeyRecord(current.Public(), 200)}}
-	history.Keys[0].Until = 300
+	history.Keys[0].Until, history.Serial = 300, 7
 	signed, err := digest.SignKeyHistory(root, history)
 	if err != nil {
 		t.Fatal(err)
@@ -337,6 +337,7 @@ func TestKeyHistory(t *testing.T) {
 		"key":       func(h *digest.KeyHistory) { h.Keys[0].PublicKey = "AAAA" },
 		"base64":    func(h *digest.KeyHistory) { h.Keys[0].PublicKey = "*" },
 		"version":   func(h *digest.KeyHistory) { h.Version = 2 },
+		"serial":    func(h *digest.KeyHistory) { h.Serial = -1 },
 		"too many":  func(h *digest.KeyHistory) { h.Keys = make([]digest.KeyRecord, 5000) },
 	} {
 		h := digest.KeyHistory{Keys: append([]digest.KeyRecord(nil), history.Keys...)}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,8 +32,15 @@ type VerifyOptions struct {
 
 	// KeyHistory is the signed key history.
 	// Default: nil; with a RootFingerprint, what lies in the bucket under [KeysKey]
-	// of each root.
+	// of each root. Those of several roots are taken together: a key that is revoked in
+	// one is revoked, and of its times the narrowest count. A root may have none.
 	KeyHistory []byte
+
+	// MinHistory is the serial that the newest key history has at least: without it, who
+	// can write to the bucket can put an older one back, in which a key is not revoked
+	// yet. It needs the RootFingerprint.
+	// Default: 0, any.
+	MinHistory int64
 
 	// Writers are ids of writers that must have a chain in the range.
 	// Default: nil, any.
@@ -57,13 +65,25 @@ type VerifyOptions struct {
 	// Default: 0, forever.
 	Retention time.Duration
 
-	// Grace is how long behind the newest digest of its chain a trace file without
-	// digest may be. It must be longer than the interval of digests and the delivery of
-	// a file together.
+	// Grace is how long before the newest digest of its tracker a trace file without
+	// digest may be, and how late a digest may be. It must be longer than the interval of
+	// digests and the delivery of a file together: it is taken for twice the interval of
+	// the tracker's chains, as far as their digests tell it, if that is more.
 	// Default: 2 hours.
 	Grace time.Duration
 
-	// Now is the clock for Retention. It is called once.
+	// Unvalidated are the times for which validation is known to have been off. Trace
+	// files of them that no digest mentions are [FileUnvalidated], a note; others of a
+	// time without digests are [FileUnproven].
+	// Default: nil, none.
+	Unvalidated []Span
+
+	// AsOf is when the bucket was as it is, such as when it was copied. It takes the
+	// place of the clock: digests that should have been there by then are overdue.
+	// Default: zero, now; for overdue digests no later than To.
+	AsOf time.Time
+
+	// Now is the clock. It is called once.
 	// Default: time.Now.
 	Now func() time.Time
 
@@ -80,6 +100,13 @@ type VerifyOptions struct {
 	// one time. It must return soon.
 	// Default: nil.
 	Progress func(Progress)
+}
+
+// Span is a time [From, To) for which validation was off. A zero From is the beginning, a
+// zero To the end.
+type Span struct {
+	Tracker  string // as it stands in the keys of trace files; "" is every tracker
+	From, To time.Time
 }
 
 const (
@@ -105,6 +132,14 @@ func (o *VerifyOptions) withDefaults() (VerifyOptions, error) {
 	}
 	if c.KeyHistory != nil && c.RootFingerprint == "" {
 		fault("a KeyHistory needs the RootFingerprint")
+	}
+	if c.MinHistory < 0 || c.MinHistory > 0 && c.RootFingerprint == "" {
+		fault("MinHistory is negative, or without the RootFingerprint")
+	}
+	for i, s := range c.Unvalidated {
+		if !s.From.IsZero() && !s.To.IsZero() && !s.From.Before(s.To) {
+			fault("Unvalidated %d: From is not before To", i)
+		}
 	}
 	for i, k := range c.Keys {
 		if k == nil {
@@ -178,7 +213,10 @@ type verifier struct {
 	VerifyOptions
 	from, to   Stamp // to is maxStamp without To
 	now        time.Time
+	due        time.Time // by when digests are overdue
 	keys       keyring
+	histories  int                    // that were good
+	serial     int64                  // of the newest of them
 	chains     map[string]*chainState // by the 16 digits in the keys of their digests
 	ledger     *ledger
 	wanted     map[string]map[int64]claim // heads that no digest was seen for yet, by chain and seq
@@ -189,7 +227,8 @@ type verifier struct {
 
 	mu       sync.Mutex
 	report   *Report
-	absent   []fileJob // trace files that are not there
+	kept     [Damage + 1]int // findings by severity
+	absent   []fileJob       // trace files that are not there
 	failures int
 	failed   error // the first of them
 }
@@ -199,6 +238,12 @@ func newVerifier(bucket obs.Client, o VerifyOptions, abort context.CancelCauseFu
 		bucket: bucket, VerifyOptions: o, from: minStamp, to: maxStamp, now: o.Now(), keys: keyring{},
 		chains: map[string]*chainState{}, ledger: newLedger(), wanted: map[string]map[int64]claim{},
 		jobs: make(chan fileJob, 4*o.Parallel), abort: abort, report: &Report{},
+	}
+	if !o.AsOf.IsZero() {
+		v.now = o.AsOf
+	}
+	if v.due = v.now; !o.To.IsZero() && o.To.Before(v.due) {
+		v.due = o.To
 	}
 	if !o.From.IsZero() {
 		v.from = StampOf(o.From)
@@ -239,10 +284,8 @@ func (v *verifier) walk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, root := range roots {
-		if err := v.trust(ctx, root); err != nil {
-			return err
-		}
+	if err := v.trust(ctx, roots); err != nil {
+		return err
 	}
 	for _, h := range v.Heads {
 		v.claimed(claim{Head: h, by: "the heads given"})
@@ -255,18 +298,37 @@ func (v *verifier) walk(ctx context.Context) error {
 	return nil
 }
 
-// found takes down a finding.
+// found takes down a finding. If there is no room, the worse ones are kept.
 func (v *verifier) found(f Finding) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	severity := f.Severity()
 	if len(v.report.Findings) < v.MaxFindings {
 		v.report.Findings = append(v.report.Findings, f)
+		v.kept[severity]++
 		return
 	}
+	if lowest := v.lowest(); lowest < severity { // severity is then that of the one left out
+		i := slices.IndexFunc(v.report.Findings, func(g Finding) bool { return g.Severity() == lowest })
+		v.report.Findings[i] = f
+		v.kept[severity]++
+		v.kept[lowest]--
+		severity = lowest
+	}
 	v.report.More++
-	if f.Severity() > Note {
+	if severity > Note {
 		v.report.MoreDamage++
 	}
+}
+
+// lowest returns the lowest severity of the findings that are kept.
+func (v *verifier) lowest() Severity {
+	for s := Note; s < Damage; s++ {
+		if v.kept[s] > 0 {
+			return s
+		}
+	}
+	return Damage
 }
 
 // maxFailures is how many objects the store may fail on before Verify gives up.

@@ -64,26 +64,38 @@ func TestVerifyUnvalidated(t *testing.T) {
 	w.put(fileKey("system", "ECS", w.begin.Add(-2*time.Hour), before), zip(t, before), nil)
 	other := traceContent(1, "other tracker")
 	w.put(fileKey("data", "OBS", w.now, other), zip(t, other), nil)
-	wantKinds(t, w.verify(nil), found{digest.FileUnvalidated: 2})
+	r := w.verify(nil)
+	wantKinds(t, r, found{digest.FileUnproven: 2})
+	if r.OK() || r.Worst() != digest.Failure {
+		t.Errorf("OK %v, worst %v", r.OK(), r.Worst())
+	}
+	stated := func(o *digest.VerifyOptions) {
+		o.Unvalidated = []digest.Span{{Tracker: "system", To: w.begin}, {Tracker: "data"}}
+	}
+	if r := w.verify(stated); !r.OK() {
+		t.Error(findings(r))
+	} else {
+		wantKinds(t, r, found{digest.FileUnvalidated: 2})
+	}
 
 	w.now = w.now.Add(time.Hour)
 	w.cut(a, digest.StampOf(w.now), true)
 	w.now = w.now.Add(time.Hour)
 	off := traceContent(1, "off")
 	w.put(fileKey("system", "ECS", w.now, off), zip(t, off), nil)
-	r := w.verify(nil)
-	wantKinds(t, r, found{digest.FileUnvalidated: 3})
+	r = w.verify(stated)
+	wantKinds(t, r, found{digest.FileUnvalidated: 2, digest.FileUnproven: 1})
 	if c := r.Chains[0]; c.Open || !c.Ended {
 		t.Errorf("the chain has ended: %+v", c)
 	}
 
-	w.now = w.now.Add(time.Hour)
+	w.now = w.now.Add(3 * time.Hour)
 	a.chain, a.sealed, a.files = a.chain.Next(w.now), nil, nil
 	w.now = w.now.Add(10 * time.Minute)
 	w.deliver(a, 1)
 	w.now = w.now.Add(time.Hour)
 	w.cut(a, digest.StampOf(w.now), false)
-	r = w.verify(nil)
+	r = w.verify(stated) // now both chains say that there was none between them
 	wantKinds(t, r, found{digest.FileUnvalidated: 3})
 	if len(r.Chains) != 2 || r.Chains[0].Writer != r.Chains[1].Writer || !r.Chains[1].Open {
 		t.Errorf("chains %+v", r.Chains)
@@ -91,11 +103,19 @@ func TestVerifyUnvalidated(t *testing.T) {
 	forged := traceContent(1, "forged") // while validation was on again
 	key := fileKey("system", "ECS", w.now.Add(-20*time.Minute), forged)
 	w.put(key, zip(t, forged), nil)
+	if r := w.verify(nil); !has(r, digest.FileUnsealed, key) { // it may be a new writer's, until others are far ahead
+		t.Error(findings(r))
+	}
+	begun := w.now.Add(-70 * time.Minute)
+	for range 3 {
+		w.now = w.now.Add(time.Hour)
+		w.cut(a, digest.StampOf(w.now), false)
+	}
 	if r := w.verify(nil); !has(r, digest.FileAdded, key) {
 		t.Error(findings(r))
 	}
 	// In a time range the digests before it count too.
-	if r := w.verify(func(o *digest.VerifyOptions) { o.From = w.now.Add(-70 * time.Minute) }); !has(r, digest.FileAdded, key) {
+	if r := w.verify(func(o *digest.VerifyOptions) { o.From = begun }); !has(r, digest.FileAdded, key) {
 		t.Error(findings(r))
 	}
 }
@@ -282,6 +302,77 @@ func TestVerifyKeyHistory(t *testing.T) {
 	}
 }
 
+// TestVerifyKeyHistoryPutBack has somebody who can write to the bucket and holds a revoked
+// key: he puts an older history back, removes it, or changes it.
+func TestVerifyKeyHistoryPutBack(t *testing.T) {
+	root := (worldOptions{}).otherSigner()
+	w := newWorld(t, worldOptions{writers: 1, hours: 3, files: 1, traces: 1})
+	other := w.addWriter("other", "system", 0)
+	other.layout.Root, other.layout.Region = "CloudTraces/eu-nl", "eu-nl"
+	w.cut(other, digest.StampOf(w.now), false)
+	sign := func(serial int64, edit func(r *digest.KeyRecord)) []byte {
+		record := digest.NewKeyRecord(w.signer.Public(), 0)
+		edit(&record)
+		signed, err := digest.SignKeyHistory(root, digest.KeyHistory{Serial: serial, Keys: []digest.KeyRecord{record}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+	good := sign(1, func(*digest.KeyRecord) {})
+	revoked := sign(2, func(r *digest.KeyRecord) { r.Revoked = true })
+	early := sign(3, func(r *digest.KeyRecord) { r.Until = w.begin.Add(90 * time.Minute).Unix() })
+	late := sign(3, func(r *digest.KeyRecord) { r.From = w.begin.Add(90 * time.Minute).Unix() })
+	de, nl := digest.KeysKey(worldRoot), digest.KeysKey("CloudTraces/eu-nl")
+	for name, c := range map[string]struct {
+		de, nl []byte
+		min    int64
+		keys   bool
+		want   found
+	}{
+		"good":                       {good, good, 1, false, found{}},
+		"one root has none":          {nil, good, 0, false, found{}},
+		"revoked in one":             {revoked, good, 0, false, found{digest.KeyInvalid: 4, digest.NothingFound: 1, digest.FileUnvalidated: 3}},
+		"revoked in the other":       {good, revoked, 2, false, found{digest.KeyInvalid: 4, digest.NothingFound: 1, digest.FileUnvalidated: 3}},
+		"until then in one":          {good, early, 0, false, found{digest.KeyInvalid: 3, digest.FileAdded: 2}},
+		"from then in one":           {late, early, 0, false, found{digest.KeyInvalid: 4, digest.NothingFound: 1, digest.FileUnvalidated: 3}},
+		"put back":                   {good, good, 2, false, found{digest.KeysInvalid: 1}},
+		"removed":                    {nil, nil, 2, true, found{digest.KeysInvalid: 1}},
+		"removed, and nobody knew":   {nil, nil, 0, true, found{}},
+		"changed":                    {append([]byte(" "), good...), good, 0, false, found{digest.KeysInvalid: 1}},
+		"changed in both":            {[]byte("x"), nil, 0, false, found{digest.KeysInvalid: 1, digest.KeyUnknown: 4, digest.NothingFound: 1, digest.FileUnvalidated: 3}},
+		"of a key that holds anyhow": {revoked, revoked, 0, true, found{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for key, content := range map[string][]byte{de: c.de, nl: c.nl} {
+				w.delete(key)
+				if content != nil {
+					w.put(key, content, nil)
+				}
+			}
+			r := w.verify(func(o *digest.VerifyOptions) {
+				o.RootFingerprint, o.MinHistory = root.Public().Fingerprint(), c.min
+				if !c.keys {
+					o.Keys = nil
+				}
+			})
+			wantKinds(t, r, c.want)
+			if r.OK() != (len(c.want) == 0) {
+				t.Error(findings(r))
+			}
+		})
+	}
+	w.delete(de, nl)
+	o := &digest.VerifyOptions{RootFingerprint: root.Public().Fingerprint()}
+	if _, err := digest.Verify(context.Background(), w.bucket, o); !errors.Is(err, obs.ErrNotExist) {
+		t.Errorf("no history anywhere: %v", err)
+	}
+	o.KeyHistory, o.MinHistory = good, 2
+	if _, err := digest.Verify(context.Background(), w.bucket, o); !errors.Is(err, digest.ErrInvalid) {
+		t.Errorf("an older history that was given: %v", err)
+	}
+}
+
 func TestVerifyNothing(t *testing.T) {
 	w := newWorld(t, worldOptions{writers: 1, hours: 2, files: 1, traces: 1})
 	for name, change := range map[string]func(o *digest.VerifyOptions){
@@ -304,11 +395,12 @@ func TestVerifyNothing(t *testing.T) {
 func TestVerifyOptionsFaults(t *testing.T) {
 	_, err := digest.Verify(context.Background(), nil, &digest.VerifyOptions{
 		From: worldBegin, To: worldBegin, KeyHistory: []byte("x"), Heads: []digest.Head{{}}, Retention: -1,
+		MinHistory: 1, Unvalidated: []digest.Span{{}, {From: worldBegin, To: worldBegin}},
 	})
 	if !errors.Is(err, digest.ErrInvalid) {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"From", "Keys", "KeyHistory", "head 0", "negative"} {
+	for _, part := range []string{"From", "Keys", "KeyHistory", "head 0", "negative", "MinHistory", "Unvalidated 1"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in %v", part, err)
 		}

@@ -18,12 +18,14 @@ type chainState struct {
 	recent  []seen            // of the newest digests, in order
 	missing map[int64]Finding // places that no digest was seen for
 	holes   []hole
-	doubts  []*loaded // behind last, not trusted unless the next one vouches for them
+	pauses  []hole // between an ending digest and the next one, in genuine digests of CTS
+	spans   []spanSeen
+	doubts  []*loaded // behind last, not trusted unless the next one vouches for them; slim
 	late    []Finding // that the signature object of the newest digest was not there yet
 	covered bool      // it was followed to the end of the time range
 }
 
-// link is what the next digest must go on from.
+// link is what the next digest must go on from. Its digest is slim.
 type link struct {
 	*loaded
 	seq, next int64 // 0 in genuine digests of CTS
@@ -45,6 +47,7 @@ const (
 )
 
 func newLink(l *loaded) *link {
+	l = l.slim()
 	if x := l.digest.Extension; x != nil {
 		return &link{l, x.Seq, x.First + x.Count}
 	}
@@ -82,7 +85,7 @@ func (v *verifier) take(ctx context.Context, c *chainState, l *loaded) {
 		v.foundAll(l.faults)
 	}
 	if l.err != nil || l.doubt != nil {
-		if c.doubts = append(c.doubts, l); len(c.doubts) > maxDoubts {
+		if c.doubts = append(c.doubts, l.slim()); len(c.doubts) > maxDoubts {
 			v.dismiss(c.doubts[0], nil)
 			c.doubts = c.doubts[1:]
 		}
@@ -135,7 +138,16 @@ func (v *verifier) vouch(ctx context.Context, c *chainState, l *loaded) {
 	c.doubts = doubts[:good]
 	for _, d := range doubts[good:] {
 		v.found(*d.doubt)
-		v.advance(ctx, c, d)
+		again := v.load(ctx, keyed{d.at, d.info}) // the files in it, which were not kept
+		switch {
+		case again.err != nil:
+			v.unreadable(d.at, again.err)
+		case again.digest == nil || again.hashes != d.hashes:
+			v.found(d.finding(DigestChanged, "it was changed while it was verified"))
+		default:
+			again.doubt, again.faults = d.doubt, nil
+			v.advance(ctx, c, again)
+		}
 	}
 }
 
@@ -173,6 +185,8 @@ func (v *verifier) advance(ctx context.Context, c *chainState, l *loaded) {
 	case next.seq > last.seq+1:
 		v.gap(c, last.seq+1, tail{l.digest.Extension.Chain, next.seq, d.PreviousObject, d.Start, l.at + " comes behind it"})
 		v.followsRoughly(last, next)
+	case next.seq == 0 && d.PreviousObject == "" && last.digest.Ending: // validation was switched on again
+		v.resumes(c, last, next)
 	case next.seq == 0 && d.PreviousObject != last.key && d.PreviousObject != "":
 		v.missing(c, Finding{Kind: DigestDeleted, Object: d.PreviousObject, Reason: "the digest that " + l.at + " goes on from is not there"}, d.Start)
 	default:
@@ -197,11 +211,13 @@ func (c *chainState) follow(next *link) {
 	c.saw(next.digest)
 }
 
-// saw takes note of a trusted digest, wherever it lies.
+// saw takes note of a trusted digest, wherever it lies. It keeps it, so that it is to be
+// slim.
 func (c *chainState) saw(d *Digest) {
 	if c.newest == nil || d.End > c.newest.End {
 		c.newest = d
 	}
+	c.spent(d)
 }
 
 // count takes the digest's content into account, if it lies in the time range.
@@ -275,7 +291,7 @@ func (v *verifier) begin(ctx context.Context, c *chainState, l *loaded) {
 		return
 	case p != nil && p.doubt != nil:
 		v.dismiss(p, l)
-		c.doubts = append(c.doubts, p)
+		c.doubts = append(c.doubts, p.slim())
 	case p != nil && !p.absent && d.Start <= v.from: // another digest in its place, which was not listed
 		v.takeMoved(ctx, p)
 	}
@@ -315,6 +331,18 @@ func (v *verifier) continues(last, next *link) {
 		v.found(next.finding(TimeBack, fmt.Sprintf("it starts at %v, and the digest before it ended at %v", d.Start, last.digest.End)))
 	}
 	v.counts(last, next, true)
+}
+
+// resumes checks a digest of CTS that begins anew behind an ending one.
+func (v *verifier) resumes(c *chainState, last, next *link) {
+	from, to := last.digest.End, next.digest.Start
+	if to < from {
+		v.found(next.finding(TimeBack, fmt.Sprintf("it starts at %v, and the digest before it ended at %v", to, from)))
+		return
+	}
+	if len(c.pauses) < maxMissing {
+		c.pauses = append(c.pauses, hole{from, to})
+	}
 }
 
 // followsRoughly checks what can be checked over a gap.

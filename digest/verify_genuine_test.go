@@ -13,14 +13,19 @@ import (
 )
 
 // genuine is a bucket as CTS makes it: folders that are not padded, MD5, RSA, no
-// extension, and signatures in the metadata alone.
-func genuine(t *testing.T, signer *digest.Signer) (w *world, keys, files []string) {
+// extension, and signatures in the metadata alone. Before the digest with the index pause,
+// if it is not 0, validation was off for five hours.
+func genuine(t *testing.T, signer *digest.Signer, pause int) (w *world, keys, files []string) {
 	t.Helper()
 	w = &world{tb: t, now: worldBegin, begin: worldBegin, signer: signer}
 	w.bucket = memobs.New(&memobs.Options{Now: func() time.Time { return w.now }})
 	previous := &digest.Digest{}
 	var previousHash, signature string
 	for i := range 6 {
+		if i > 0 && i == pause {
+			w.now = w.now.Add(5 * time.Hour)
+			previous, previousHash, signature = &digest.Digest{}, "", ""
+		}
 		start := digest.StampOf(w.now)
 		w.now = w.now.Add(time.Hour)
 		folder := fmt.Sprintf("CloudTraces/eu-de/%d/%d/%d/system/", w.now.Year(), w.now.Month(), w.now.Day())
@@ -32,9 +37,10 @@ func genuine(t *testing.T, signer *digest.Signer) (w *world, keys, files []strin
 			Start: start, End: digest.StampOf(w.now), Bucket: "trail",
 			Object:             folder + "Digest/ECS/my_CloudTrace-Digest_eu-de_" + digest.StampOf(w.now).String() + ".json.gz",
 			SignatureAlgorithm: digest.RSA, PreviousObject: previous.Object, PreviousHash: previousHash, PreviousSignature: signature,
-			Files: []digest.File{{Bucket: "trail", Object: file, Hash: md5, HashAlgorithm: digest.MD5}},
+			Files:  []digest.File{{Bucket: "trail", Object: file, Hash: md5, HashAlgorithm: digest.MD5}},
+			Ending: i+1 == pause,
 		}
-		if i > 0 {
+		if previous.Object != "" {
 			d.PreviousBucket, d.PreviousHashAlgorithm = "trail", digest.MD5
 		}
 		content, err := json.MarshalIndent(d, "", " ")
@@ -62,7 +68,7 @@ func TestVerifyGenuine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, keys, files := genuine(t, signer)
+	w, keys, files := genuine(t, signer, 0)
 	r := w.verify(nil)
 	wantKinds(t, r, found{})
 	if len(r.Chains) != 1 || r.Checked.Files != 6 || !r.OK() {
@@ -89,6 +95,27 @@ func TestVerifyGenuine(t *testing.T) {
 		t.Error(findings(r))
 	}
 	wantKinds(t, w.verify(func(o *digest.VerifyOptions) { o.To = w.begin.Add(3 * time.Hour) }), found{})
+}
+
+// TestVerifyGenuinePause has a chain of CTS that was ended and begun again: it is one by its
+// name.
+func TestVerifyGenuinePause(t *testing.T) {
+	w, keys, _ := genuine(t, rsaSigner(t), 3)
+	off := traceContent(1, "off")
+	key := fileKey("system", "ECS", w.begin.Add(5*time.Hour), off)
+	w.put(key, zip(t, off), nil)
+	forged := traceContent(1, "forged")
+	added := fileKey("system", "ECS", w.begin.Add(90*time.Minute), forged)
+	w.put(added, zip(t, forged), nil)
+	r := w.verify(nil)
+	wantKinds(t, r, found{digest.FileUnvalidated: 1, digest.FileAdded: 1})
+	if !has(r, digest.FileUnvalidated, key) || !has(r, digest.FileAdded, added) || r.Chains[0].Ended {
+		t.Error(findings(r))
+	}
+	w.delete(added, keys[2]) // the ending one
+	if r := w.verify(nil); r.OK() {
+		t.Error(findings(r))
+	}
 }
 
 // TestVerifyPlaces has two regions, one of them with a folder for a project, and date

@@ -30,13 +30,15 @@ func (v *verifier) claimed(cl claim) {
 		bySeq = map[int64]claim{}
 		v.wanted[cl.Chain] = bySeq
 	}
-	if old, ok := bySeq[cl.Seq]; ok && old.SHA256 != cl.SHA256 {
+	old, ok := bySeq[cl.Seq]
+	switch {
+	case !ok || old.Unchecked && !cl.Unchecked:
+		bySeq[cl.Seq] = cl
+	case old.SHA256 != cl.SHA256 && !cl.Unchecked:
 		v.found(Finding{
 			Kind: HeadMismatch, Object: cl.Object, Chain: cl.Chain, Seq: cl.Seq,
 			Reason: cl.by + " and " + old.by + " named different digests in this place",
 		})
-	} else if !ok {
-		bySeq[cl.Seq] = cl
 	}
 }
 
@@ -57,8 +59,21 @@ func (v *verifier) settleClaim(l *loaded) {
 }
 
 func (v *verifier) compareHead(cl claim, hash string) {
-	if hash != cl.SHA256 {
+	switch {
+	case hash == cl.SHA256:
+	case cl.Unchecked:
+		v.found(cl.unchecked("it is not the digest"))
+	default:
 		v.found(Finding{Kind: HeadMismatch, Object: cl.Object, Chain: cl.Chain, Seq: cl.Seq, Reason: "it is not the digest that " + cl.by + " named"})
+	}
+}
+
+// unchecked returns a note about a head that its writer could not check: it may be junk
+// that anybody put into the bucket, so that nothing follows from it.
+func (cl claim) unchecked(what string) Finding {
+	return Finding{
+		Kind: HeadUnchecked, Object: cl.Object, Chain: cl.Chain, Seq: cl.Seq,
+		Reason: what + " that " + cl.by + " named without having checked its signature",
 	}
 }
 
@@ -66,8 +81,13 @@ func (v *verifier) compareHead(cl claim, hash string) {
 func (v *verifier) settleHeads(ctx context.Context) error {
 	for _, chain := range slices.Sorted(maps.Keys(v.wanted)) {
 		bySeq := v.wanted[chain]
-		seqs := slices.Sorted(maps.Keys(bySeq))
-		for i, seq := range seqs {
+		newest := int64(0)
+		for seq, cl := range bySeq {
+			if !cl.Unchecked {
+				newest = max(newest, seq)
+			}
+		}
+		for _, seq := range slices.Sorted(maps.Keys(bySeq)) {
 			cl, ok := bySeq[seq]
 			if !ok {
 				continue // settled by one that was read meanwhile
@@ -75,10 +95,41 @@ func (v *verifier) settleHeads(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			v.settleHead(ctx, cl, i == len(seqs)-1)
+			if cl.Unchecked {
+				v.settleUnchecked(ctx, cl)
+			} else {
+				v.settleHead(ctx, cl, seq == newest)
+			}
 		}
 	}
 	return nil
+}
+
+// settleUnchecked deals with a head that its writer could not check. That its digest is
+// not there is no sign of anything.
+func (v *verifier) settleUnchecked(ctx context.Context, cl claim) {
+	c := v.chains[cl.Chain[:16]]
+	if c != nil && slices.ContainsFunc(c.doubts, func(d *loaded) bool { return d.hashes[0] == cl.SHA256 }) {
+		return // it is there, and what is wrong with it is reported
+	}
+	if cl.Object == "" {
+		v.found(cl.unchecked("nothing tells where the digest is"))
+		return
+	}
+	info, _ := ParseKey(cl.Object)
+	l := v.load(ctx, keyed{cl.Object, info})
+	switch {
+	case l.absent:
+		v.found(cl.unchecked("there is no digest"))
+	case l.err != nil:
+		if ctx.Err() == nil {
+			v.unreadable(l.at, l.err)
+		}
+	case l.hashes[0] != cl.SHA256 || l.doubt != nil:
+		v.found(cl.unchecked("there is no trusted digest"))
+	default:
+		v.settleOutside(ctx, c, cl, l)
+	}
 }
 
 func (v *verifier) settleHead(ctx context.Context, cl claim, newest bool) {

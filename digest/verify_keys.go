@@ -18,31 +18,77 @@ type keyTerm struct {
 	record *KeyRecord // nil for a key that is trusted at any time
 }
 
-// trust reads the key history, if there is to be one.
-func (v *verifier) trust(ctx context.Context, root string) error {
+// trust reads the key histories, if there are to be any. One in the bucket that is no good
+// is a finding: whoever can write there has changed it.
+func (v *verifier) trust(ctx context.Context, roots []string) error {
 	if v.RootFingerprint == "" {
 		return nil
 	}
-	signed := v.KeyHistory
-	if signed == nil {
-		key := KeysKey(root)
-		content, _, err := v.get(ctx, key, maxHistory)
-		if err != nil {
-			return fmt.Errorf("reading the key history %s: %w", key, err)
+	if v.KeyHistory != nil {
+		history, err := VerifyKeyHistory(v.KeyHistory, v.RootFingerprint)
+		if err == nil && history.Serial < v.MinHistory {
+			err = fmt.Errorf("%w: its serial is %d, and %d is known", ErrInvalid, history.Serial, v.MinHistory)
 		}
-		signed = content
+		if err != nil {
+			return fmt.Errorf("the key history: %w", err)
+		}
+		return v.trustAll(history)
 	}
-	history, err := VerifyKeyHistory(signed, v.RootFingerprint)
+	invalid := false
+	for _, root := range roots {
+		good, err := v.trustRoot(ctx, root)
+		if err != nil {
+			return err
+		}
+		invalid = invalid || !good
+	}
+	switch {
+	case v.histories > 0 && v.serial < v.MinHistory, v.histories == 0 && v.MinHistory > 0 && len(v.Keys) > 0:
+		v.found(Finding{Kind: KeysInvalid, Reason: fmt.Sprintf("no key history in the bucket has the serial %d or a later one, the newest is %d: an older one was put back, or the newer one removed", v.MinHistory, v.serial)})
+	case v.histories == 0 && !invalid && len(v.Keys) == 0:
+		return fmt.Errorf("no root in the bucket has a key history, and no Keys were given: %w", obs.ErrNotExist)
+	}
+	return nil
+}
+
+// trustRoot reads the key history of a root. It reports false if that is no good.
+func (v *verifier) trustRoot(ctx context.Context, root string) (good bool, err error) {
+	key := KeysKey(root)
+	content, _, err := v.get(ctx, key, maxHistory)
+	if isAbsent(err) {
+		return true, nil
+	}
 	if err != nil {
-		return fmt.Errorf("the key history of %s: %w", root, err)
+		return false, fmt.Errorf("reading the key history %s: %w", key, err)
 	}
+	history, err := VerifyKeyHistory(content, v.RootFingerprint)
+	if errors.Is(err, ErrVersion) {
+		return false, fmt.Errorf("the key history %s: %w", key, err)
+	}
+	if err != nil {
+		v.found(Finding{Kind: KeysInvalid, Object: key, Reason: "it is no key history signed by the root key: " + err.Error()})
+		return false, nil //nolint:nilerr // it is a finding
+	}
+	return true, v.trustAll(history)
+}
+
+// trustAll trusts the keys of a history, each as far as all histories do. A key that was
+// given holds at any time.
+func (v *verifier) trustAll(history *KeyHistory) error {
+	v.histories++
+	v.serial = max(v.serial, history.Serial)
 	for _, r := range history.Keys {
 		key, err := r.Key()
 		if err != nil {
-			return fmt.Errorf("the key history of %s: %w", root, err)
+			return fmt.Errorf("the key history: %w", err)
 		}
-		if _, ok := v.keys[r.KeyID]; !ok { // a key that was given holds at any time
+		known, ok := v.keys[r.KeyID]
+		switch {
+		case !ok:
 			v.keys[r.KeyID] = keyTerm{key: key, record: &r}
+		case known.record != nil:
+			strictest := known.record.strictest(r)
+			v.keys[r.KeyID] = keyTerm{key: key, record: &strictest}
 		}
 	}
 	return nil

@@ -29,6 +29,20 @@ func (l *loaded) hash(algorithm string) string {
 	return l.hashes[0]
 }
 
+// slim returns l without what takes room in its digest: files and heads.
+func (l *loaded) slim() *loaded {
+	if l.digest == nil {
+		return l
+	}
+	s, d := *l, *l.digest
+	s.digest, d.Files = &d, nil
+	if d.Extension != nil {
+		x := *d.Extension
+		d.Extension, x.Files, x.Heads = &x, nil, nil
+	}
+	return &s
+}
+
 // finding returns a finding about l.
 func (l *loaded) finding(kind Kind, reason string) Finding {
 	f := Finding{Kind: kind, Object: l.at, Chain: l.info.ID, Reason: reason}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 )
 
 // settleFiles draws the conclusions from the files that no digest mentions and those that
@@ -84,15 +83,24 @@ func (v *verifier) unmentioned(ctx context.Context, key string, f listed) (Findi
 			chains = append(chains, c)
 		}
 	}
-	if c := v.unsealedBy(chains, f); c != nil {
-		return Finding{Kind: FileUnsealed, Object: key, Chain: c.chainID(), Reason: "the digest for it is not due yet: nothing proves it until then"}, nil
+	awaited, overdue := v.awaited(chains, info, f)
+	switch {
+	case awaited && !overdue:
+		return Finding{Kind: FileUnsealed, Object: key, Reason: "the digest for it is not due yet: nothing proves it until then"}, nil
+	case v.lostChains == 0 && v.stated(info, f):
+		return Finding{Kind: FileUnvalidated, Object: key, Reason: "it was delivered while, as stated, validation was off: nothing proves it"}, nil
+	case awaited:
+		return Finding{Kind: FileUnproven, Object: key, Reason: "no digest mentions it, and the next one of its tracker is overdue: its writer stopped without sealing it, or it was added; of an older copy, say of when it is (AsOf)"}, nil
 	}
 	off, err := v.validationWasOff(ctx, chains, info, f)
 	if err != nil {
 		return Finding{}, err
 	}
-	if off {
+	switch {
+	case off == offPaused || off == offUnproven && !v.trusted():
 		return Finding{Kind: FileUnvalidated, Object: key, Reason: "it was delivered while its writer made no digests: nothing proves it"}, nil
+	case off == offUnproven:
+		return Finding{Kind: FileUnproven, Object: key, Reason: "no digest of that time and tracker is there; if validation was off then, say so (Unvalidated), or it may have been added"}, nil
 	}
 	reason := "no digest mentions it"
 	for _, c := range chains {
@@ -105,64 +113,102 @@ func (v *verifier) unmentioned(ctx context.Context, key string, f listed) (Findi
 	return Finding{Kind: FileAdded, Object: key, Reason: reason}, nil
 }
 
+// trusted reports whether there is any digest that can be trusted.
+func (v *verifier) trusted() bool {
+	for _, c := range v.chains {
+		if c.newest != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// stated reports whether a file is of a time for which validation is said to have been off.
+func (v *verifier) stated(file KeyInfo, f listed) bool {
+	return slices.ContainsFunc(v.Unvalidated, func(s Span) bool {
+		return (s.Tracker == "" || s.Tracker == file.Tracker) &&
+			(s.From.IsZero() || f.time >= StampOf(s.From)) && (s.To.IsZero() || f.time < StampOf(s.To))
+	})
+}
+
 // mayHave reports whether digests of the chain may mention a file.
 func (c *chainState) mayHave(file KeyInfo) bool {
 	f := c.folder
 	return f.Root == file.Root && (f.Tracker == file.Tracker || f.Tracker == "%") && (f.Service == "" || f.Service == file.Service)
 }
 
-func (c *chainState) chainID() string {
-	if x := c.newest.Extension; x != nil {
-		return x.Chain
-	}
-	return c.name
+// ofTracker reports whether the chain is one of the tracker of a file, whatever its service.
+func (c *chainState) ofTracker(file KeyInfo) bool {
+	f := c.folder
+	return f.Root == file.Root && (f.Tracker == file.Tracker || f.Tracker == "%")
 }
 
-// unsealedBy returns a chain whose next digest may mention the file. It must be one that
-// goes on: its newest digest is no more than Grace older than the newest of the tracker.
-// And the file must have been put behind that newest digest, and have traces that are not
-// in the digests yet.
-func (v *verifier) unsealedBy(chains []*chainState, f listed) *chainState {
-	grace := Stamp(v.Grace / time.Second)
-	newest := minStamp
-	for _, c := range chains {
-		newest = max(newest, c.newest.End)
+// awaited reports whether the next digest of a chain may mention the file, and whether that
+// digest is overdue. It may if the file is of the time since about the newest digest of its
+// tracker, for then a new writer may have put it, of which there is no digest yet. Or there
+// is a chain that goes on, with a newest digest no more than Grace older than the newest of
+// the tracker, and the file was put behind that, and has traces that are not in the
+// digests yet.
+func (v *verifier) awaited(chains []*chainState, file KeyInfo, f listed) (awaited, overdue bool) {
+	t := v.tracker(file)
+	if !t.open || v.lostChains > 0 {
+		return false, false
+	}
+	if f.time > t.newest-t.grace && !t.lost {
+		return true, v.overdueAt(t.newest, t.interval, t.grace)
 	}
 	for _, c := range chains {
 		d := c.newest
-		if d.Ending || d.End+grace < newest || f.modTime <= d.End-grace || c.lostTail() {
+		if d.Ending || d.End+t.grace < t.newest || f.modTime <= d.End-t.grace || c.lostTail() {
 			continue
 		}
 		if x := d.Extension; x != nil && x.CompleteTo > 0 {
 			if 1000*int64(f.time+1) <= x.CompleteTo {
 				continue
 			}
-		} else if f.time <= d.End-grace {
+		} else if f.time <= d.End-t.grace {
 			continue
 		}
-		return c
+		if !v.overdueAt(d.End, c.interval(), t.grace) {
+			return true, false
+		}
+		awaited = true
 	}
-	return nil
+	return awaited, awaited
 }
 
-// lostTail reports whether digests behind the newest one are known to be missing.
+// lostTail reports whether digests behind the newest one are known to be missing, or are
+// there and can't be trusted.
 func (c *chainState) lostTail() bool {
-	return slices.ContainsFunc(c.holes, func(h hole) bool { return h.to > c.newest.End })
+	return len(c.doubts) > 0 || slices.ContainsFunc(c.holes, func(h hole) bool { return h.to > c.newest.End })
 }
+
+// offTime says whether a file may come from a writer that made no digests then.
+type offTime int
+
+const (
+	offNever    offTime = iota // it can't
+	offPaused                  // between an ending digest and the next one of that writer: the digests say so
+	offUnproven                // nothing tells: before the first digest, behind an ending one, or there are no digests
+)
 
 // validationWasOff reports whether a file may come from a writer that made no digests
 // then: before the first digest of its tracker, behind an ending digest and before the
-// chain that follows it, or because the tracker has no digests at all.
-func (v *verifier) validationWasOff(ctx context.Context, chains []*chainState, file KeyInfo, f listed) (bool, error) {
-	first := maxStamp
+// chain that follows it, or because the tracker has no digests at all. A chain that is
+// known to be deleted may have had it.
+func (v *verifier) validationWasOff(ctx context.Context, chains []*chainState, file KeyInfo, f listed) (offTime, error) {
+	if v.lostChains > 0 {
+		return offNever, nil
+	}
+	first, off := maxStamp, offNever
 	for _, c := range v.chains {
 		if len(chains) > 0 && c.newest == nil && c.mayHave(file) { // none of its digests can be trusted
 			first = minStamp
 		}
 	}
 	for _, c := range chains {
-		if c.newest.Ending && f.time >= c.newest.End-1 && f.time <= v.nextStart(c, chains) {
-			return true, nil
+		if at := v.behind(c, chains, f); at != offNever && !open(chains, c, f.time) {
+			off = at
 		}
 		if c.first == nil || c.first.seq > 1 {
 			first = minStamp
@@ -170,13 +216,50 @@ func (v *verifier) validationWasOff(ctx context.Context, chains []*chainState, f
 			first = min(first, c.first.digest.Start)
 		}
 	}
-	if f.time > first || v.lostChains > 0 {
-		return false, nil
+	if off != offNever {
+		return off, nil
+	}
+	if f.time > first {
+		return offNever, nil
 	}
 	if v.From.IsZero() && v.To.IsZero() {
-		return true, nil
+		return offUnproven, nil
 	}
-	return v.firstInRange(ctx, file, first)
+	none, err := v.firstInRange(ctx, file, first)
+	if err != nil || !none {
+		return offNever, err
+	}
+	return offUnproven, nil
+}
+
+// behind reports whether a file is of a time for which the chain had ended.
+func (v *verifier) behind(c *chainState, chains []*chainState, f listed) offTime {
+	if slices.ContainsFunc(c.pauses, func(h hole) bool { return f.time >= h.from-1 && f.time <= h.to }) {
+		return offPaused
+	}
+	if !c.newest.Ending || f.time < c.newest.End-1 {
+		return offNever
+	}
+	switch next := v.nextStart(c, chains); {
+	case next == maxStamp:
+		return offUnproven
+	case f.time <= next:
+		return offPaused
+	}
+	return offNever
+}
+
+// open reports whether a chain other than one of them was open at a time, so that it would
+// have had the file.
+func open(chains []*chainState, but *chainState, at Stamp) bool {
+	for _, c := range chains {
+		begun := c.first == nil || c.first.digest.Start < at
+		paused := slices.ContainsFunc(c.pauses, func(h hole) bool { return at >= h.from-1 && at <= h.to })
+		if c != but && begun && !paused && (!c.newest.Ending || at < c.newest.End-1) {
+			return true
+		}
+	}
+	return false
 }
 
 // nextStart returns when the writer of an ended chain began the next one.
@@ -220,6 +303,19 @@ func (v *verifier) firstInRange(ctx context.Context, file KeyInfo, first Stamp) 
 	return true, nil
 }
 
+// openFinding returns the note that a chain has not ended.
+func (c *chainState) openFinding() Finding {
+	f := Finding{
+		Kind: ChainOpen, Object: c.last.at, Chain: c.report.Chain, Seq: c.report.Head.Seq,
+		Reason: fmt.Sprintf("the chain goes on: nothing behind %v is proven yet", c.last.digest.End),
+	}
+	if c.report.Overdue {
+		f.Kind = ChainOverdue
+		f.Reason = fmt.Sprintf("nothing behind %v is proven, and the next digest is overdue: its writer stopped, its digests were cut off, or this is an older copy", c.last.digest.End)
+	}
+	return f
+}
+
 // settleChains reports what is left of each chain.
 func (v *verifier) settleChains(ctx context.Context) {
 	writers := map[string]bool{}
@@ -243,13 +339,11 @@ func (v *verifier) settleChains(ctx context.Context) {
 		}
 		writers[c.report.Writer] = true
 		c.report.Open = !c.covered && !c.report.Ended
-		v.report.Chains = append(v.report.Chains, c.report)
-		if c.report.Open {
-			v.found(Finding{
-				Kind: ChainOpen, Object: c.last.at, Chain: c.report.Chain, Seq: c.report.Head.Seq,
-				Reason: fmt.Sprintf("the chain goes on: nothing behind %v is proven yet", c.last.digest.End),
-			})
+		if t := v.tracker(c.folder); c.report.Open {
+			c.report.Overdue = v.overdueAt(c.newest.End, c.interval(), t.grace)
+			v.found(c.openFinding())
 		}
+		v.report.Chains = append(v.report.Chains, c.report)
 	}
 	for _, w := range v.Writers {
 		if !writers[w] {

@@ -176,7 +176,7 @@ func (v *verifier) readDay(ctx context.Context, digests []keyed) error {
 			return err
 		}
 		if l.digest != nil && l.doubt == nil && l.err == nil {
-			v.chain(l.origin()).saw(l.digest)
+			v.chain(l.origin()).saw(l.slim().digest)
 			v.ledger.mentionAll(l.digest)
 		}
 	}

@@ -56,14 +56,20 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case errors.Is(err, errFound):
 		return exitFound
 	case errors.As(err, &usage) || !p.began:
-		fmt.Fprintf(stderr, "cts: %v\nTry \"cts help\".\n", err)
+		p.complain(err)
+		fmt.Fprintln(stderr, `Try "cts help".`)
 		return exitUsage
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "cts: interrupted")
 	default:
-		fmt.Fprintln(stderr, "cts:", err)
+		p.complain(err)
 	}
 	return exitFailed
+}
+
+// complain tells people of an error. What it names may come from the bucket.
+func (p *program) complain(err error) {
+	fmt.Fprintln(p.stderr, "cts:", printableLines(err.Error()))
 }
 
 // command returns the tree of commands.

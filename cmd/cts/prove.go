@@ -95,12 +95,16 @@ func (p *program) makeProof(ctx context.Context, f *proveFlags, name string) (er
 	proof, trace, err := digest.Prove(ctx, bucket, &digest.ProveOptions{
 		Find: isTrace(f.id), Object: f.object, From: f.from.Time, To: f.to.Time, Region: f.region,
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, digest.ErrNoTrace) && damaged(err):
+		p.complain(err)
+		return errFound
+	case err != nil:
 		return err
 	}
 	if len(keys) > 0 {
 		if err := proof.Verify(trace, keys); err != nil {
-			fmt.Fprintln(p.stderr, "cts: the bucket does not prove it:", err)
+			p.complain(fmt.Errorf("the bucket does not prove it: %w", err))
 			return errFound
 		}
 	}
@@ -115,6 +119,11 @@ func (p *program) makeProof(ctx context.Context, f *proveFlags, name string) (er
 		return err
 	}
 	return writeNew(f.out, text, 0o644)
+}
+
+// damaged reports whether a search that found nothing has met what is not as it was sealed.
+func damaged(err error) bool {
+	return errors.Is(err, digest.ErrInvalid) || errors.Is(err, digest.ErrSignature) || errors.Is(err, digest.ErrTooLarge)
 }
 
 // isTrace returns a function that finds the trace with an id.

@@ -57,6 +57,19 @@ func TestProve(t *testing.T) {
 	}
 }
 
+// A file that was changed since it was sealed is no trace that is not there.
+func TestProveChanged(t *testing.T) {
+	w := newWorld(t)
+	content := []byte(w.read(t, "bucket/"+w.file))
+	content[len(content)/2] ^= 1
+	w.write(t, "bucket/"+w.file, content)
+	w.script(t, []step{
+		{"prove --id $ID $W/bucket", exitFound, "", `no such trace.*not as it was sealed`},
+		{"prove --id $ID --object $FILE $W/bucket", exitFound, "", `not as it was sealed`},
+		{"prove --id trace-1-1 --out $W/proof.json $W/bucket", exitClean, "", ""}, // of another file
+	})
+}
+
 // Ids are found however they have to be written in JSON.
 func TestIsTrace(t *testing.T) {
 	for _, test := range []struct {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -36,16 +37,18 @@ func verdict(r *digest.Report, err error) string {
 // command ends with.
 func (p *program) printReport(f *verifyFlags, r *digest.Report, err error) error {
 	says := verdict(r, err)
+	out := &output{w: p.stdout}
 	if f.json {
-		if err := p.printJSON(r, says, err); err != nil {
-			return err
-		}
+		err = errors.Join(err, printJSON(out, r, says, err))
 	} else {
-		p.printText(f.quiet, r, says)
+		printText(out, f.quiet, r, says)
+	}
+	if out.err != nil && !f.json { // the encoder has returned it
+		err = errors.Join(err, out.err)
 	}
 	switch {
 	case says == verdictDamaged && err != nil:
-		fmt.Fprintln(p.stderr, "cts:", err)
+		p.complain(err)
 		return errFound
 	case says == verdictDamaged:
 		return errFound
@@ -60,6 +63,23 @@ func (p *program) printReport(f *verifyFlags, r *digest.Report, err error) error
 	return saveHeads(f.saveHeads, f.known, r)
 }
 
+// output is a writer that remembers that it failed.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.w.Write(b)
+	if err != nil {
+		o.err = fmt.Errorf("writing the report: %w", err)
+	}
+	return n, o.err
+}
+
 // jsonFinding is a finding with what follows from it.
 type jsonFinding struct {
 	Severity digest.Severity `json:"severity"`
@@ -67,7 +87,7 @@ type jsonFinding struct {
 }
 
 // printJSON prints a report as one object.
-func (p *program) printJSON(r *digest.Report, says string, err error) error {
+func printJSON(to io.Writer, r *digest.Report, says string, err error) error {
 	out := struct {
 		Verdict string        `json:"verdict"`
 		Error   string        `json:"error,omitempty"`
@@ -87,25 +107,25 @@ func (p *program) printJSON(r *digest.Report, says string, err error) error {
 	if err != nil {
 		out.Error = err.Error()
 	}
-	encoder := json.NewEncoder(p.stdout)
+	encoder := json.NewEncoder(to)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(out)
 }
 
 // printText prints a report for people.
-func (p *program) printText(quiet bool, r *digest.Report, says string) {
+func printText(to io.Writer, quiet bool, r *digest.Report, says string) {
 	counts := map[digest.Severity]int{}
 	for _, f := range r.Findings {
 		counts[f.Severity()]++
 		if !quiet || f.Severity() > digest.Note {
-			fmt.Fprintln(p.stdout, printable(f.String()))
+			fmt.Fprintln(to, printable(f.String()))
 		}
 	}
 	if r.More > 0 {
-		fmt.Fprintf(p.stdout, "… and %d findings more\n", r.More)
+		fmt.Fprintf(to, "… and %d findings more\n", r.More)
 	}
 	if !quiet {
-		p.printChains(r)
+		printChains(to, r)
 	}
 	switch n := counts[digest.Failure]; {
 	case says == verdictDamaged:
@@ -113,12 +133,12 @@ func (p *program) printText(quiet bool, r *digest.Report, says string) {
 	case says == verdictUnchecked && n > 0:
 		says += fmt.Sprintf(" (failures: %d)", n)
 	}
-	fmt.Fprintln(p.stdout, "verdict:", says)
+	fmt.Fprintln(to, "verdict:", says)
 }
 
 // printChains prints what was seen of each chain, and of all.
-func (p *program) printChains(r *digest.Report) {
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+func printChains(to io.Writer, r *digest.Report) {
+	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	if len(r.Chains) > 0 {
 		fmt.Fprintln(table, "chain\tof writer\ttracker\tdigests\tfiles\ttraces\tfrom\tto\tstate")
 	}
@@ -126,6 +146,9 @@ func (p *program) printChains(r *digest.Report) {
 		state := "goes on"
 		if c.Open {
 			state = "open"
+		}
+		if c.Overdue {
+			state = "overdue"
 		}
 		if c.Ended {
 			state = "ended"
@@ -139,7 +162,7 @@ func (p *program) printChains(r *digest.Report) {
 			c.Digests, c.Files, c.Traces, c.Start.UTC().Format(day), c.End.UTC().Format(day), state)
 	}
 	_ = table.Flush() // what it writes to has no way to report
-	fmt.Fprintf(p.stdout, "checked: %d digests, %d trace files, %d traces, %d bytes\n",
+	fmt.Fprintf(to, "checked: %d digests, %d trace files, %d traces, %d bytes\n",
 		r.Checked.Digests, r.Checked.Files, r.Checked.Traces, r.Checked.Bytes)
 }
 
@@ -154,6 +177,15 @@ func printable(s string) string {
 	}, s)
 }
 
+// printableLines is printable for a text of several lines.
+func printableLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = printable(strings.ReplaceAll(line, "\t", "  "))
+	}
+	return strings.Join(lines, "\n")
+}
+
 // saveHeads replaces the file of heads by those that were known and those that were
 // seen, the newer of each chain.
 func saveHeads(path string, known []digest.Head, r *digest.Report) error {
@@ -164,7 +196,7 @@ func saveHeads(path string, known []digest.Head, r *digest.Report) error {
 		}
 	}
 	for _, c := range r.Chains {
-		if c.Head.Seq >= newest[c.Chain].Seq {
+		if c.Head.Seq > 0 && c.Head.Seq >= newest[c.Chain].Seq { // genuine digests of CTS have none
 			newest[c.Chain] = c.Head
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,10 @@ type verifyFlags struct {
 	writers   []string
 	from, to  moment
 	retention span
+	grace     span
+	asOf      moment
+	serial    int64
+	off       []string
 	region    string
 	bucket    string
 	parallel  int
@@ -31,7 +36,7 @@ type verifyFlags struct {
 
 // verify returns the command that checks a bucket.
 func (p *program) verify() *cobra.Command {
-	f := &verifyFlags{from: moment{now: time.Now}, to: moment{now: time.Now}}
+	f := &verifyFlags{from: moment{now: time.Now}, to: moment{now: time.Now}, asOf: moment{now: time.Now}}
 	cmd := &cobra.Command{
 		Use:   "verify --key PUBLIC.pem [flags] BUCKET",
 		Short: "Check that a bucket is complete and unchanged",
@@ -50,8 +55,12 @@ the bucket can't change them.
 
 Every finding is one line: its severity (damage, failure or note), what it is, the
 object, and the reason. The last line is the verdict: clean, damaged, or not checked if
-something could not be read. A chain that is still written is reported as open: what
-comes after its last digest is not proven yet.
+something could not be read or proven. A chain that is still written is reported as open:
+what comes after its last digest is not proven yet. One whose next digest should have been
+there is overdue; of an older copy of a bucket, say of when it is (--as-of).
+
+Trace files from before validation was switched on, or while it was off, can't be told
+from forged ones: they are not proven, unless you say when that was (--unvalidated).
 
 ` + momentHelp + `
 
@@ -60,7 +69,8 @@ comes after its last digest is not proven yet.
   cts verify --key public.pem --from 2024-06-01 --to 2024-07-01 s3://audit
   cts verify --key public.pem --save-heads heads.json s3://audit     the first time
   cts verify --key public.pem --heads heads.json --save-heads heads.json s3://audit
-  cts verify --key public.pem --retention 365d --json ./copy | jq .verdict`,
+  cts verify --key public.pem --retention 365d --json ./copy | jq .verdict
+  cts verify --key public.pem --as-of 2024-07-01 --unvalidated system=..2024-01-15 ./copy`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return p.runVerify(cmd.Context(), f, args[0]) },
 	}
@@ -74,6 +84,10 @@ comes after its last digest is not proven yet.
 	flags.Var(&f.from, "from", "check only what was sealed from this time on")
 	flags.Var(&f.to, "to", "check only what was sealed before this time")
 	flags.Var(&f.retention, "retention", "objects older than this may be gone, such as 365d (default: none may)")
+	flags.Var(&f.grace, "grace", "how long before the newest digest a file without one may be, and how late a digest (default 2h, or twice the interval of digests)")
+	flags.Var(&f.asOf, "as-of", "when the bucket was copied (default: it is as it is now)")
+	flags.Int64Var(&f.serial, "min-history", 0, "`SERIAL` that the history of keys must have reached, so that nobody can put an older one back")
+	flags.StringArrayVar(&f.off, "unvalidated", nil, "`TRACKER[=FROM..TO]`: validation was off for it, then or always; * is any tracker, and each time may be left out; may be repeated")
 	flags.StringVar(&f.region, "region", "", "check only this region, the folder below CloudTraces")
 	flags.StringVar(&f.bucket, "bucket-name", "", "the name that digests must give for their bucket (default: not checked)")
 	flags.IntVar(&f.parallel, "parallel", 0, "files read at a time (default: one for each processor)")
@@ -94,12 +108,19 @@ func (p *program) verifyOptions(f *verifyFlags) (*digest.VerifyOptions, error) {
 		return nil, usagef("--to is not behind --from")
 	case f.parallel < 0:
 		return nil, usagef("--parallel must not be negative")
+	case f.serial < 0 || f.serial > 0 && f.root == "":
+		return nil, usagef("--min-history must not be negative, and needs --root")
+	}
+	off, err := unvalidated(f.off)
+	if err != nil {
+		return nil, err
 	}
 	keys, err1 := p.readPublicKeys(f.keys)
 	heads, err2 := p.readHeads(f.heads)
 	o := &digest.VerifyOptions{
 		From: f.from.Time, To: f.to.Time, Keys: keys, RootFingerprint: f.root, Writers: f.writers, Heads: heads,
 		BucketName: f.bucket, Region: f.region, Retention: time.Duration(f.retention), Parallel: f.parallel,
+		Grace: time.Duration(f.grace), AsOf: f.asOf.Time, MinHistory: f.serial, Unvalidated: off,
 	}
 	var err3 error
 	if f.history != "" {
@@ -107,6 +128,35 @@ func (p *program) verifyOptions(f *verifyFlags) (*digest.VerifyOptions, error) {
 	}
 	f.known = heads
 	return o, errors.Join(err1, err2, err3)
+}
+
+// unvalidated reads the flags --unvalidated.
+func unvalidated(texts []string) ([]digest.Span, error) {
+	spans := make([]digest.Span, 0, len(texts))
+	for _, text := range texts {
+		tracker, times, limited := strings.Cut(text, "=")
+		from, to, ranged := strings.Cut(times, "..")
+		s := digest.Span{Tracker: tracker}
+		bad := tracker == "" || limited != ranged
+		for _, end := range []struct {
+			text string
+			at   *time.Time
+		}{{from, &s.From}, {to, &s.To}} {
+			at := moment{now: time.Now}
+			if end.text != "" {
+				bad = bad || at.Set(end.text) != nil
+				*end.at = at.Time
+			}
+		}
+		if bad || limited && !s.From.IsZero() && !s.To.IsZero() && !s.From.Before(s.To) {
+			return nil, usagef("--unvalidated: want TRACKER or TRACKER=FROM..TO, such as system=..2024-06-19")
+		}
+		if tracker == "*" {
+			s.Tracker = ""
+		}
+		spans = append(spans, s)
+	}
+	return spans, nil
 }
 
 func (p *program) runVerify(ctx context.Context, f *verifyFlags, name string) (err error) {

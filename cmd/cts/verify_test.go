@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,10 +18,12 @@ import (
 func TestVerifyCleanBucket(t *testing.T) {
 	w := newWorld(t)
 	w.script(t, []step{
-		{"verify --key $W/public.pem $W/bucket", exitClean, `note: chain-open .*checked: \d+ digests, 10 trace files, 20 traces, .*\nverdict: clean\n$`, ""},
+		{"verify --key $W/public.pem $W/bucket", exitClean, `note: chain-overdue .*checked: \d+ digests, 10 trace files, 20 traces, .*\nverdict: clean\n$`, ""},
 		{"verify --key $W/public.pem --heads $W/heads.json --region eu-de $W/bucket", exitClean, `verdict: clean\n$`, ""},
 		{"verify --key $W/public.pem -q $W/bucket", exitClean, `^verdict: clean\n$`, ""},
 		{"verify --key $W/other.pem --key $W/public.pem --parallel 1 $W/bucket/", exitClean, `verdict: clean\n$`, ""},
+		{"verify --key $W/public.pem --as-of 2024-06-19T13:00:00Z $W/bucket", exitClean, `note: chain-open .*\bopen\b.*verdict: clean\n$`, ""},
+		{"verify --key $W/public.pem --grace 20000d --min-history 0 $W/bucket", exitClean, `note: chain-open .*verdict: clean\n$`, ""},
 		{"verify --key $W/public.pem --from 2024-06-19T10:00 --to 2024-06-19T11:00:00Z $W/bucket", exitClean, `verdict: clean\n$`, ""},
 	})
 }
@@ -114,7 +119,7 @@ func TestVerifyJSON(t *testing.T) {
 	if len(r.Chains) != 1 || r.Chains[0].Tracker != "system" || r.Chains[0].Traces != 20 || r.Chains[0].Head.SHA256 != w.sealed[len(w.sealed)-1].SHA256 {
 		t.Errorf("%+v", r.Chains)
 	}
-	if len(r.Findings) != 1 || r.Findings[0].Kind != "chain-open" || r.Findings[0].Severity != "note" || r.Findings[0].Reason == "" {
+	if len(r.Findings) != 1 || r.Findings[0].Kind != "chain-overdue" || r.Findings[0].Severity != "note" || r.Findings[0].Reason == "" {
 		t.Errorf("%+v", r.Findings)
 	}
 	w.write(t, "empty", nil)
@@ -182,10 +187,108 @@ func TestVerifySavesHeads(t *testing.T) {
 	}
 	w.script(t, []step{
 		{"verify --key $W/public.pem --heads $W/saved.json $W/bucket", exitFound, "digest-deleted", ""},
-		{"verify --key $W/public.pem --save-heads $W/none/saved.json $W/bucket", exitFailed, "verdict: clean", "none"},
+		{"verify --key $W/public.pem --as-of 2024-06-19T13:00 --save-heads $W/none/saved.json $W/bucket", exitFailed, "verdict: clean", "none"},
 	})
 	if left, err := os.ReadDir(w.dir); err != nil || len(left) != 5 {
 		t.Errorf("%v, %v: want no scratch files", left, err)
+	}
+}
+
+// Files from before validation was switched on are proven by nothing.
+func TestVerifyUnvalidated(t *testing.T) {
+	w := newWorld(t)
+	content, key := w.read(t, "bucket/"+w.file), strings.Replace(w.file, "T10-", "T01-", 1)
+	if key == w.file {
+		t.Fatal(key)
+	}
+	w.write(t, "bucket/"+key, []byte(content))
+	w.script(t, []step{
+		{"verify --key $W/public.pem $W/bucket", exitFailed, `failure: file-unproven .*verdict: not checked \(failures: 1\)`, "not everything"},
+		{"verify --key $W/public.pem --unvalidated data --unvalidated system=..2024-06-19T01:00 $W/bucket", exitFailed, `failure: file-unproven`, "not everything"},
+		{"verify --key $W/public.pem --unvalidated system=..2024-06-19T08:30 $W/bucket", exitClean, `note: file-unvalidated .*verdict: clean`, ""},
+		{"verify --key $W/public.pem --unvalidated *=2024-06-19..2024-06-20 $W/bucket", exitClean, `note: file-unvalidated .*verdict: clean`, ""},
+		{"verify --key $W/public.pem --unvalidated system $W/bucket", exitClean, `note: file-unvalidated .*verdict: clean`, ""},
+	})
+	for _, bad := range []string{"", "=", "=2024-06-19..", "system=", "system=2024-06-19", "system=x..", "system=..x", "system=2024-06-20..2024-06-19"} {
+		got := w.cts(t, "", "verify", "--key", "$W/public.pem", "--unvalidated", bad, "$W/bucket")
+		if got.code != exitUsage || !strings.Contains(got.errors, "--unvalidated: want TRACKER") {
+			t.Errorf("%q: %+v", bad, got)
+		}
+	}
+}
+
+// A key history that was changed is found, and is no failure.
+func TestVerifyKeyHistory(t *testing.T) {
+	w := newWorld(t)
+	root, err := digest.GenerateKey(digest.Ed25519, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := digest.ParsePublicKeyPEM([]byte(w.read(t, "public.pem")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := digest.SignKeyHistory(root, digest.KeyHistory{Serial: 3, Keys: []digest.KeyRecord{digest.NewKeyRecord(key, 0)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	history := "bucket/" + digest.KeysKey("CloudTraces/eu-de")
+	if err := os.MkdirAll(filepath.Dir(w.path(history)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, history, signed)
+	fingerprint := root.Public().Fingerprint()
+	w.script(t, []step{
+		{"verify --root " + fingerprint + " --min-history 3 $W/bucket", exitClean, `verdict: clean`, ""},
+		{"verify --root " + fingerprint + " --min-history 4 $W/bucket", exitFound, `damage: keys-invalid.*verdict: damaged`, ""},
+		{"verify --min-history 4 --key $W/public.pem $W/bucket", exitUsage, "", `--min-history`},
+	})
+	w.write(t, history, []byte(strings.Replace(string(signed), `"serial":3`, `"serial":4`, 1)))
+	w.script(t, []step{
+		{"verify --root " + fingerprint + " $W/bucket", exitFound, `damage: keys-invalid CloudTraces/eu-de/Keys/keys.json.*verdict: damaged`, ""},
+		{"verify --root " + fingerprint + " --key $W/public.pem $W/bucket", exitFound, `damage: keys-invalid`, ""},
+	})
+	if err := os.Remove(w.path(history)); err != nil {
+		t.Fatal(err)
+	}
+	w.script(t, []step{{"verify --root " + fingerprint + " $W/bucket", exitFailed, `verdict: not checked`, `key history`}})
+}
+
+// brokenPipe is where nobody reads.
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// The exit code tells of damage even where the report can't be written, and that it was not
+// written where there is none.
+func TestVerifyUnwritable(t *testing.T) {
+	w := newWorld(t)
+	for _, damaged := range []bool{false, true} {
+		if damaged {
+			if err := os.Remove(w.path("bucket/" + w.file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, format := range []string{"--json", "--quiet"} {
+			var errs bytes.Buffer
+			code := run(t.Context(), []string{"verify", "--key", w.path("public.pem"), format, w.path("bucket")}, strings.NewReader(""), brokenPipe{}, &errs)
+			want := map[bool]int{false: exitFailed, true: exitFound}[damaged]
+			if code != want || !strings.Contains(errs.String(), io.ErrClosedPipe.Error()) || strings.Count(errs.String(), "closed pipe") != 1 {
+				t.Errorf("damaged %v, %s: %d, %s", damaged, format, code, errs.String())
+			}
+		}
+	}
+}
+
+// Heads are those of digests that have numbers: genuine ones of CTS have none.
+func TestSaveHeadsWithoutNumbers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "heads.json")
+	err := saveHeads(path, nil, &digest.Report{Chains: []digest.ChainReport{{Chain: "CloudTraces/eu-de/system/"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content, err := os.ReadFile(path); err != nil || len(content) > 0 {
+		t.Errorf("%v: %s", err, content)
 	}
 }
 
@@ -214,5 +317,15 @@ func TestPrintable(t *testing.T) {
 		if got := printable(in); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+	if got, want := printableLines("a\x1b\n\tb"), "a�\n  b"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	w := &world{dir: t.TempDir()}
+	if got := w.cts(t, "", "verify", "--key", "k", "\x1b[31m://"); got.code != exitFailed && got.code != exitUsage || strings.Contains(got.errors, "\x1b") {
+		t.Errorf("%+v", got)
+	}
+	if got := w.cts(t, "", "verify", "--key", "\x1b[31m", w.dir); got.code != exitFailed || strings.Contains(got.errors, "\x1b") {
+		t.Errorf("%+v", got)
 	}
 }
