@@ -117,7 +117,7 @@ func benchContent(salt, traces int) []byte {
 			fmt.Fprintf(&text, "%s %x,", words[(x>>16)%12], x>>20)
 		}
 		fmt.Fprintf(&b, `,{"trace_id":"0198b2c4-7d3e-7a10-9c5f-%012x","trace_name":"createServer","trace_rating":"normal","user":{"name":"user-%d","id":"%016x"},"request":"{\"server\":\"%s\"}","time":%d}`,
-			i, i%977, uint64(x)*0x9e3779b97f4a7c15, text.String(), 1790000000000+i*37)
+			i, i%977, uint64(x)*0x9e3779b97f4a7c15, text.String(), 1790000000000+int64(i)*37)
 	}
 	b.WriteByte(']')
 	b.Bytes()[0] = '['
