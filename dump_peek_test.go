@@ -33,7 +33,7 @@ func peekTrace(r *rand.Rand) *Trace {
 		return []string{"", "a", "ECS", `q"uo\te`, "ü中文", "\x00\n\u2028<&>", strings.Repeat("x", r.IntN(40)), `","tracker_name":"evil`}[r.IntN(8)]
 	}
 	t := &Trace{
-		ID: text(), Time: r.Int64N(1<<50), RecordTime: r.Int64N(1<<59) - 1<<58, Name: text(), ServiceType: text(), ResourceName: text(),
+		ID: text(), Time: r.Int64N(1 << 50), RecordTime: r.Int64N(1<<59) - 1<<58, Name: text(), ServiceType: text(), ResourceName: text(),
 		User: User{Name: text(), Unknown: Members(`"tracker_name":"x","n":-1.5e+3`)}, Request: text(), TrackerName: text(),
 	}
 	if r.IntN(2) == 0 {
