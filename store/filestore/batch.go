@@ -19,12 +19,13 @@ type batch struct {
 	flush   bool   // an empty batch that asks for a sync
 	rotate  bool   // one that asks for a new log file besides
 	done    chan outcome
-	room    *room // of payload and items
 
 	// Set by the committer.
-	frame    []item // the items that are not stored yet, as they stand in payload
-	appended cts.Appended
-	leans    bool // on traces of the same commit
+	frame []item       // the items that are not stored yet, as they stand in payload
+	first cts.Position // of the frame
+	known cts.Appended // the items that are stored already
+	leans bool         // on traces that are not published yet
+	err   error
 }
 
 // item is one trace of a batch.
@@ -47,37 +48,55 @@ func (b *batch) text(it item) []byte { return b.payload[it.json:it.end] }
 // scratch holds room to encode a trace that came without its JSON.
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
-// room is the memory of a batch, which is used again when the batch is done.
-type room struct {
-	payload []byte
-	items   []item
+// answer gives the batch back to its Append, whose own it is from now on.
+func (b *batch) answer() {
+	if b.err != nil {
+		b.done <- outcome{err: b.err}
+		return
+	}
+	a := b.known
+	if n := cts.Position(len(b.frame)); n > 0 {
+		if a.First == 0 {
+			a.First = b.first
+		}
+		a.First, a.Last = min(a.First, b.first), max(a.Last, b.first+n-1)
+	}
+	b.done <- outcome{appended: a}
 }
 
-// rooms holds the memory of batches that are done.
-var rooms = sync.Pool{New: func() any { return new(room) }}
+// batchPool holds batches that are done. Every store has its own: a channel can't be
+// shared by the bubbles of testing/synctest.
+type batchPool struct{ pool sync.Pool }
+
+func (p *batchPool) get() *batch {
+	if b, ok := p.pool.Get().(*batch); ok {
+		return b
+	}
+	return &batch{done: make(chan outcome, 1)}
+}
 
 // maxRoom bounds the memory that is kept for later batches.
 const maxRoom = 64 << 10
 
-// free gives the memory of a batch back. Only its outcome is used afterwards.
-func (b *batch) free() {
-	if r := b.room; r != nil && cap(r.payload) <= maxRoom && cap(r.items) <= maxRoom/64 {
-		clear(r.items[:cap(r.items)])
-		rooms.Put(r)
+// put takes back a batch that was answered.
+func (p *batchPool) put(b *batch) {
+	if cap(b.payload) > maxRoom || cap(b.items) > maxRoom/64 {
+		return
 	}
-	b.room, b.payload, b.items, b.frame = nil, nil, nil, nil
+	clear(b.items)
+	*b = batch{payload: b.payload[:0], items: b.items[:0], done: b.done}
+	p.pool.Put(b)
 }
 
 // newBatch validates and encodes what Append was given. It keeps none of it.
-func newBatch(entries []cts.Entry) (*batch, error) {
+func (p *batchPool) newBatch(entries []cts.Entry) (*batch, error) {
 	size, total := 0, 0
 	for i := range entries {
 		size += len(entries[i].JSON) + wal.RecordOverhead
 	}
-	r, _ := rooms.Get().(*room)
-	b := &batch{room: r}
-	b.payload = slices.Grow(r.payload[:0], size)
-	b.items = slices.Grow(r.items[:0], len(entries))
+	b := p.get()
+	b.payload = slices.Grow(b.payload, size)
+	b.items = slices.Grow(b.items, len(entries))
 	space, _ := scratch.Get().(*[]byte)
 	defer scratch.Put(space)
 	for i := range entries {
@@ -94,9 +113,7 @@ func newBatch(entries []cts.Entry) (*batch, error) {
 		it.json = it.end - len(json)
 		b.items = append(b.items, it)
 	}
-	r.payload, r.items = b.payload, b.items
 	b.sum, b.size = wal.Checksum(b.payload), int64(len(b.payload))
-	b.done = make(chan outcome, 1)
 	return b, nil
 }
 

@@ -13,7 +13,7 @@ type ref struct {
 	time, record int64
 	offset       uint32 // of its record's checksum in the file
 	size         uint32 // bytes of JSON
-	file         uint32 // index in view.files
+	file         uint32 // number of files before it in the index, those that were dropped too
 }
 
 const chunkTraces = 1024
@@ -41,10 +41,12 @@ type view struct {
 
 	chunks []*chunk
 	marks  []*markChunk // of the traces of each chunk
+	lead   int          // traces at the beginning of the first chunk that are sealed
 	count  int          // traces
 	spans  []span
 	holes  []*cts.CorruptionError // lost positions, in order, of segments and log
 	files  []*wal.File
+	gone   uint32       // files that were dropped
 	last   cts.Position // the last position, of a trace or a hole
 	synced cts.Position // the last position that is synced
 	mark   wal.Mark     // of what is synced
@@ -57,7 +59,19 @@ type index struct {
 }
 
 // at returns the ref of a trace.
-func (v *view) at(ordinal int) *ref { return &v.chunks[ordinal/chunkTraces][ordinal%chunkTraces] }
+func (v *view) at(ordinal int) *ref {
+	ordinal += v.lead
+	return &v.chunks[ordinal/chunkTraces][ordinal%chunkTraces]
+}
+
+// marksAt returns the chunk that has the marks of a trace, and its place there.
+func (v *view) marksAt(ordinal int) (c *markChunk, at int) {
+	ordinal += v.lead
+	return v.marks[ordinal/chunkTraces], ordinal % chunkTraces
+}
+
+// fileOf returns the file that a trace is in.
+func (v *view) fileOf(r ref) *wal.File { return v.files[r.file-v.gone] }
 
 // position returns the position of a trace.
 func (v *view) position(ordinal int) cts.Position {
@@ -97,7 +111,7 @@ func (x *index) add(pos cts.Position, r ref) {
 	if len(x.spans) == 0 || pos != x.last+1 || x.lastIsHole() {
 		x.spans = append(x.spans, span{first: pos, ordinal: x.count})
 	}
-	if x.count == len(x.chunks)*chunkTraces {
+	if x.lead+x.count == len(x.chunks)*chunkTraces {
 		x.chunks, x.marks = append(x.chunks, new(chunk)), append(x.marks, new(markChunk))
 	}
 	*x.at(x.count) = r
@@ -107,8 +121,8 @@ func (x *index) add(pos cts.Position, r ref) {
 
 // setMarks sets the marks of the last trace.
 func (x *index) setMarks(m *marks) {
-	at := x.count - 1
-	x.marks[at/chunkTraces].put(at%chunkTraces, m)
+	c, at := x.marksAt(x.count - 1)
+	c.put(at, m)
 }
 
 func (x *index) lastIsHole() bool { return len(x.holes) > 0 && x.holes[len(x.holes)-1].Last == x.last }
@@ -124,11 +138,11 @@ func (x *index) lose(damage *cts.CorruptionError) {
 func (x *index) slot(f *wal.File) uint32 {
 	for i := len(x.files) - 1; i >= 0; i-- {
 		if x.files[i] == f {
-			return uint32(i)
+			return x.gone + uint32(i)
 		}
 	}
 	x.files = append(x.files, f)
-	return uint32(len(x.files) - 1)
+	return x.gone + uint32(len(x.files)-1)
 }
 
 // move notes that the traces from a position on are in another file now, at offsets
@@ -139,7 +153,7 @@ func (x *index) move(from cts.Position, to *wal.File, delta int64) {
 	if first == x.count {
 		return
 	}
-	at := first / chunkTraces
+	at := (x.lead + first) / chunkTraces
 	chunks := append([]*chunk(nil), x.chunks...)
 	for i := at; i < len(chunks); i++ {
 		c := *chunks[i]
@@ -154,44 +168,56 @@ func (x *index) move(from cts.Position, to *wal.File, delta int64) {
 
 // seal replaces the traces of the log up to a position, which are in the segment now,
 // by the segment; nil when none of them was readable. It returns the log files that no
-// trace of the index is in any more.
+// trace of the index is in any more. What is behind the position is not touched: appends
+// wait meanwhile.
 func (x *index) seal(upTo cts.Position, s *sealed) (unused []*wal.File) {
-	old := x.view
+	n := x.behind(upTo)
 	x.epoch++
-	x.chunks, x.marks, x.spans, x.count = nil, nil, nil, 0
+	x.dropSpans(n)
+	lead := x.lead + n
+	// Clones: nothing keeps the memory of what was dropped.
+	x.chunks, x.marks = slices.Clone(x.chunks[lead/chunkTraces:]), slices.Clone(x.marks[lead/chunkTraces:])
+	x.lead, x.count = lead%chunkTraces, x.count-n
 	if s != nil {
 		x.segments = append(slices.Clip(x.segments), s)
 		x.sealed += int64(s.info.rows)
 	}
-	last := x.last
-	x.last, x.sealedTo = upTo, upTo+1
-	for ordinal := old.behind(upTo); ordinal < old.count; ordinal++ {
-		x.add(old.position(ordinal), *old.at(ordinal))
-		m := old.marks[ordinal/chunkTraces].get(ordinal % chunkTraces)
-		x.setMarks(&m)
-	}
-	x.last = max(last, upTo)
+	x.last, x.sealedTo = max(x.last, upTo), upTo+1
 	return x.dropFiles(upTo)
 }
 
-// dropFiles takes the files out of the index whose traces are all at or below a
-// position, and renumbers the others.
-func (x *index) dropFiles(upTo cts.Position) (unused []*wal.File) {
-	kept := make([]*wal.File, 0, len(x.files))
-	slots := make([]uint32, len(x.files))
-	for i, limit := range limits(x.files) {
-		if limit != 0 && limit <= upTo+1 {
-			unused = append(unused, x.files[i])
+// dropSpans takes the first n traces out of the spans.
+func (x *index) dropSpans(n int) {
+	spans := make([]span, 0, len(x.spans))
+	for i, s := range x.spans {
+		end := x.count
+		if i+1 < len(x.spans) {
+			end = x.spans[i+1].ordinal
+		}
+		if end <= n {
 			continue
 		}
-		slots[i] = uint32(len(kept))
-		kept = append(kept, x.files[i])
+		if s.ordinal < n {
+			s.first, s.ordinal = s.first+cts.Position(n-s.ordinal), n
+		}
+		s.ordinal -= n
+		spans = append(spans, s)
 	}
-	x.files = kept
-	for ordinal := range x.count {
-		r := x.at(ordinal)
-		r.file = slots[r.file]
+	x.spans = spans
+}
+
+// dropFiles takes the files out of the index whose traces are all at or below a
+// position.
+func (x *index) dropFiles(upTo cts.Position) (unused []*wal.File) {
+	n := 0
+	for _, limit := range limits(x.files) { // ascending, then 0
+		if limit == 0 || limit > upTo+1 {
+			break
+		}
+		n++
 	}
+	unused = slices.Clone(x.files[:n])
+	x.files, x.gone = slices.Clone(x.files[n:]), x.gone+uint32(n)
 	return unused
 }
 

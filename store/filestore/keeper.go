@@ -118,16 +118,27 @@ func (k *keeper) report(backlog int64) {
 	k.room.Broadcast()
 }
 
+// full reports whether admit would wait.
+func (k *keeper) full() bool {
+	k.roomMu.Lock()
+	defer k.roomMu.Unlock()
+	return k.waits()
+}
+
+// waits reports whether more waits to be sealed than should. k.roomMu is held.
+func (k *keeper) waits() bool {
+	return k.backlog > k.store.opts.LogFileBytes*maxBacklogFiles && k.failure == nil && k.store.opts.run == nil && !k.store.opts.unsealed
+}
+
 // admit waits while more waits to be sealed than should, unless
 // sealing fails. It returns an error when the log can't be let grow any more.
 func (k *keeper) admit() error {
-	limit := k.store.opts.LogFileBytes * maxBacklogFiles
 	k.roomMu.Lock()
 	defer k.roomMu.Unlock()
-	for k.backlog > limit && k.failure == nil && k.store.opts.run == nil && !k.store.opts.unsealed {
+	for k.waits() {
 		k.room.Wait()
 	}
-	if k.failure != nil && k.backlog > 4*limit {
+	if k.failure != nil && k.backlog > 4*k.store.opts.LogFileBytes*maxBacklogFiles {
 		return fmt.Errorf("filestore: %w: the log has %d bytes that can't be sealed: %w", cts.ErrStoreFull, k.backlog, k.failure)
 	}
 	return nil

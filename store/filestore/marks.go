@@ -97,7 +97,7 @@ func (c *markChunk) get(at int) (m marks) {
 
 // noteMarks makes the marks of a trace that has none.
 func (v *view) noteMarks(ordinal int, t *cts.Trace) {
-	c, at := v.marks[ordinal/chunkTraces], ordinal%chunkTraces
+	c, at := v.marksAt(ordinal)
 	if atomic.LoadUint32(&c[0][at]) == markUnknown {
 		var m marks
 		m.of(t)

@@ -174,7 +174,7 @@ func (r *logSource) read(ordinal int) (e cts.Entry, ok bool, err error) {
 	if !r.scan.Includes(at.time, pos) || r.q.ByRecordTime && !inRange(r.q, at.record) {
 		return e, false, nil
 	}
-	if r.test.judge(r.view.marks[ordinal/chunkTraces], ordinal%chunkTraces) == no {
+	if marks, place := r.view.marksAt(ordinal); r.test.judge(marks, place) == no {
 		r.passed++
 		return e, false, nil
 	}

@@ -95,13 +95,13 @@ func (q *queue) refill() {
 	}
 }
 
-// take appends to group what waits, at least one batch if there is one, and no more
-// once it has limit bytes. It reports whether more may come.
-func (q *queue) take(group []*batch, limit int64) (taken []*batch, open bool) {
+// take appends to group what waits, no more than limit bytes, but at least one batch if
+// asked. It reports whether more may come.
+func (q *queue) take(group []*batch, limit int64, one bool) (taken []*batch, open bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n, bytes := 0, int64(0)
-	for n < len(q.ready) && (n == 0 || bytes+q.ready[n].size <= limit) {
+	for n < len(q.ready) && (n == 0 && one || bytes+q.ready[n].size <= limit) {
 		bytes += q.ready[n].size
 		n++
 	}

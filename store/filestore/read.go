@@ -35,7 +35,7 @@ func (r *bodyReader) read(v *view, ordinal int) ([]byte, error) {
 
 func (r *bodyReader) readLog(v *view, ordinal int) ([]byte, error) {
 	at := v.at(ordinal)
-	f, offset, size := v.files[at.file], int64(at.offset), wal.RecordSize(int(at.size))
+	f, offset, size := v.fileOf(*at), int64(at.offset), wal.RecordSize(int(at.size))
 	if r.file != f || offset < r.start || offset+int64(size) > r.start+int64(len(r.buf)) {
 		if err := r.fill(f, offset, size); err != nil {
 			return nil, damage(v, ordinal, err)
@@ -87,6 +87,6 @@ func damage(v *view, ordinal int, err error) *cts.CorruptionError {
 	at := v.at(ordinal)
 	pos := v.position(ordinal)
 	return &cts.CorruptionError{
-		File: logName + "/" + v.files[at.file].Name(), Offset: int64(at.offset), First: pos, Last: pos, Err: err,
+		File: logName + "/" + v.fileOf(*at).Name(), Offset: int64(at.offset), First: pos, Last: pos, Err: err,
 	}
 }

@@ -251,7 +251,7 @@ func (r *recovery) load() error {
 func (r *recovery) trace(pos cts.Position, at ref, id string, _ []byte) {
 	r.index.add(pos, at)
 	if _, ok := r.ids.find(id); !ok {
-		r.ids.put(r.index.files[at.file], id, pos)
+		r.ids.put(r.index.fileOf(at), id, pos)
 	}
 }
 

@@ -55,9 +55,9 @@ func (v *view) logParts() []cts.StorePart {
 	parts := make([]cts.StorePart, len(v.files))
 	for ordinal := range v.count {
 		r := v.at(ordinal)
-		p := &parts[r.file]
+		p := &parts[r.file-v.gone]
 		if p.Traces == 0 {
-			p.Name, p.First = logName+"/"+v.files[r.file].Name(), v.position(ordinal)
+			p.Name, p.First = logName+"/"+v.fileOf(*r).Name(), v.position(ordinal)
 		}
 		p.Times.Extend(p.Traces, cts.TimeRange{Oldest: r.time, Newest: r.time, OldestRecord: r.record, NewestRecord: r.record})
 		p.Last = v.position(ordinal)

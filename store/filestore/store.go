@@ -37,6 +37,7 @@ type Store struct {
 	// Of a writer only.
 	identity  identity
 	copying   sync.RWMutex // held for reading by snapshots
+	batches   batchPool
 	queue     *queue
 	committer *committer
 	keeper    *keeper
@@ -139,7 +140,7 @@ func (s *Store) openWriter() error {
 func (s *Store) begin(r *recovery) error {
 	c := &committer{
 		store: s, index: r.index, base: r.index.bytes, starts: r.starts, segmentBytes: r.segmentBytes, ids: &r.ids,
-		fresh: map[string]arrival{}, timer: time.NewTimer(time.Hour), stopped: make(chan struct{}),
+		next: newGroup(), timer: time.NewTimer(time.Hour), stopped: make(chan struct{}),
 	}
 	c.timer.Stop()
 	c.log = r.log(c.config())
@@ -152,7 +153,7 @@ func (s *Store) begin(r *recovery) error {
 	unused := c.index.dropFiles(r.manifest.next - 1) // sealed, and not taken out before a crash
 	pinAll(&s.pins, r.files...)
 	pinAll(&s.pins, r.index.segments...)
-	c.mark = mark
+	c.mark, c.position = mark, cts.Position(c.log.Next())
 	s.committer, s.queue, s.keeper = c, newQueue(s.opts.QueueBytes), newKeeper(s, r.manifest)
 	c.publish()
 	s.journal.recovered(r.found)
@@ -161,6 +162,7 @@ func (s *Store) begin(r *recovery) error {
 		s.pins.retire(f, func() error { return c.recycle(f) })
 	}
 	waiting := c.logBytes()
+	c.writer = newWriter(c.log)
 	go c.run()
 	s.keeper.start(waiting)
 	return nil
@@ -187,7 +189,7 @@ func (s *Store) Append(ctx context.Context, entries []cts.Entry) (cts.Appended, 
 	case len(entries) == 0:
 		return cts.Appended{}, nil
 	}
-	b, err := newBatch(entries)
+	b, err := s.batches.newBatch(entries)
 	if err != nil {
 		return cts.Appended{}, err
 	}
@@ -215,17 +217,22 @@ func (s *Store) await(ctx context.Context, b *batch) (cts.Appended, error) {
 	if err := s.queue.put(ctx, b); err != nil {
 		return cts.Appended{}, err
 	}
-	select {
-	case done := <-b.done:
-		return done.appended, done.err
-	case <-ctx.Done():
+	var done outcome
+	if over := ctx.Done(); over == nil {
+		done = <-b.done
+	} else {
+		select {
+		case done = <-b.done:
+		case <-over:
+			select {
+			case done = <-b.done:
+			default: // the batch stays the committer's
+				return cts.Appended{}, fmt.Errorf("filestore: %w: %w", cts.ErrOutcomeUnknown, ctx.Err())
+			}
+		}
 	}
-	select {
-	case done := <-b.done:
-		return done.appended, done.err
-	default:
-		return cts.Appended{}, fmt.Errorf("filestore: %w: %w", cts.ErrOutcomeUnknown, ctx.Err())
-	}
+	s.batches.put(b)
+	return done.appended, done.err
 }
 
 // Close waits for the appends that were admitted, syncs, and gives the lock back.

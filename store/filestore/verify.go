@@ -175,7 +175,7 @@ func (c *verification) log(ctx context.Context, v *view) error {
 				return
 			}
 			if _, err := cts.ParseTrace(json); err != nil {
-				c.damaged(&cts.CorruptionError{File: logName + "/" + v.files[at.file].Name(), Offset: int64(at.offset), First: pos, Last: pos, Err: errNotTrace})
+				c.damaged(&cts.CorruptionError{File: logName + "/" + v.fileOf(at).Name(), Offset: int64(at.offset), First: pos, Last: pos, Err: errNotTrace})
 				return
 			}
 			c.report.Traces++

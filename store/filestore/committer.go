@@ -1,0 +1,282 @@
+package filestore
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cloudtraceservice/cts"
+	"github.com/cloudtraceservice/cts/store/internal/wal"
+)
+
+// committer is the one goroutine that decides what goes to the log. It takes all batches
+// that wait, gives their traces positions, has them written and synced together, shows
+// them to readers and answers the appends. While one group of batches is written and
+// synced by another goroutine, see [writer], it places the next.
+type committer struct {
+	store  *Store
+	log    *wal.Log // used by the writer while a group is flying
+	writer *writer
+	mark   *wal.MarkFile
+	ids    *idTable
+
+	mu           sync.Mutex // guards what follows: the keeper and the writer change it too
+	index        index
+	base         int64               // bytes of the log when it was opened
+	starts       map[*wal.File]int64 // bytes of the log when each file was begun
+	synced       wal.Mark            // of what was synced when the committer published last
+	total        int64               // bytes of the log then
+	segmentBytes int64
+	passed       uint64 // the newest file that the keeper was told of
+
+	next     *group       // is being placed
+	flying   *group       // is being written; nil if none is
+	spares   []*group     // empty ones
+	position cts.Position // that the next trace gets
+	refused  error        // of the keeper, for the next group
+	alone    bool         // the last group had one batch
+
+	timer   *time.Timer   // of the next background sync
+	running bool          // the timer; it does while there is something to sync
+	stopped chan struct{} // closed when run has ended
+	err     error         // of the last sync
+}
+
+// run commits until the queue is closed and empty. Then it syncs.
+func (c *committer) run() {
+	defer close(c.stopped)
+	defer c.timer.Stop()
+	for {
+		open := c.gather()
+		if c.flying == nil {
+			switch {
+			case len(c.next.batches) > 0:
+				c.launch()
+				c.look()
+				continue
+			case !open:
+				c.sync()
+				c.writer.stop()
+				c.log.Close()
+				return
+			}
+		}
+		select {
+		case <-c.store.queue.wake:
+		case l := <-c.writer.landed:
+			c.land(l)
+		case <-c.timer.C:
+			c.tick()
+		}
+	}
+}
+
+// look syncs when the interval ends, of a store that is never idle too.
+func (c *committer) look() {
+	select {
+	case <-c.timer.C:
+		c.tick()
+	default:
+	}
+}
+
+func (c *committer) tick() {
+	c.running = false
+	c.sync()
+	c.arm()
+}
+
+// arm starts the timer if there is something to sync.
+func (c *committer) arm() {
+	if c.store.opts.Sync == SyncCommit || c.running || c.log.Dirty() == 0 {
+		return
+	}
+	interval := c.store.opts.SyncInterval
+	if c.store.opts.Sync == SyncOS {
+		interval = lazySync
+	}
+	c.timer.Reset(interval)
+	c.running = true
+}
+
+// lazySync is how often a store at SyncOS syncs all the same: what is not synced is not
+// shown by After, and so neither dumped nor seen by readers without the lock.
+const lazySync = 30 * time.Second
+
+// sync makes everything durable that was acknowledged before, and shows it to
+// readers of the log. No group is flying.
+func (c *committer) sync() {
+	if c.err = c.log.Sync(); c.err == nil {
+		c.publish()
+	}
+}
+
+// rotate begins a new log file, so that all of the others can be sealed.
+func (c *committer) rotate() {
+	if c.err = c.log.Rotate(); c.err == nil {
+		c.publish()
+	}
+}
+
+// launch has the next group written, by the writer if that may be of use: there is
+// something to sync, and others append meanwhile.
+func (c *committer) launch() {
+	g := c.next
+	c.next = c.empty()
+	if c.flies(g) {
+		c.flying = g
+		c.writer.groups <- g
+		return
+	}
+	l := landing{group: g}
+	if len(g.frames) > 0 {
+		l = write(c.log, g, c.store.opts.Sync == SyncCommit)
+	}
+	c.finish(l)
+	if l.err != nil {
+		c.position = l.next
+	}
+	c.arm()
+}
+
+// empty returns an empty group.
+func (c *committer) empty() *group {
+	if n := len(c.spares) - 1; n >= 0 {
+		g := c.spares[n]
+		c.spares = c.spares[:n]
+		return g
+	}
+	return newGroup()
+}
+
+// flies reports whether a group is for the writer.
+func (c *committer) flies(g *group) bool {
+	alone := c.alone && len(g.batches) == 1
+	return !alone && !g.flush && len(g.frames) > 0 && c.store.opts.Sync == SyncCommit && c.store.opts.run == nil
+}
+
+// land takes in what became of the group that was flying. The next one is launched first:
+// the disk has something to do while this one is answered.
+func (c *committer) land(l landing) {
+	c.flying = nil
+	if l.err == nil && c.flies(c.next) {
+		c.launch()
+	}
+	c.finish(l)
+	if l.err != nil {
+		c.position = l.next
+		c.placeAgain(appendError(l.err))
+	}
+}
+
+// finish shows the traces of a group to readers and answers its batches.
+func (c *committer) finish(l landing) {
+	g := l.group
+	if len(g.frames) > 0 && l.err == nil {
+		c.publishGroup(l)
+	}
+	if g.flush {
+		c.sync()
+	}
+	if g.rotate && c.err == nil {
+		c.rotate()
+	}
+	c.store.queue.release(g.room) // first: who is answered may append again at once
+	for _, b := range g.batches {
+		switch {
+		case b.flush && c.err != nil:
+			b.err = appendError(c.err)
+		case b.err == nil && l.err != nil && (len(b.frame) > 0 || b.leans):
+			b.err = appendError(l.err)
+		}
+		b.answer()
+	}
+	c.alone = len(g.batches) == 1
+	g.reset()
+	c.spares = append(c.spares, g)
+	c.pass()
+}
+
+// pass tells the keeper what the commit left to it.
+func (c *committer) pass() {
+	c.mu.Lock()
+	backlog := c.backlog()
+	newest := uint64(0)
+	if n := len(c.index.files); n > 1 {
+		newest = c.index.files[n-1].Header.Number
+	}
+	c.mu.Unlock()
+	c.store.keeper.report(backlog)
+	if newest > c.passed { // once for each file that is finished: a seal that fails is tried again with the next
+		c.passed = newest
+		c.store.keeper.kick()
+	}
+}
+
+// publish moves the mark to what is synced, and shows it to readers. No group is flying.
+func (c *committer) publish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.moveMark(c.log.Synced(), c.log.Bytes())
+}
+
+// publishGroup is publish with the traces of a group that was written.
+func (c *committer) publishGroup(l landing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.add(l.group, l.file, l.offset)
+	c.moveMark(l.synced, l.bytes)
+}
+
+// moveMark moves the mark, and then shows the index to readers. Only the committer
+// calls it, with c.mu held: the mark is its own.
+func (c *committer) moveMark(synced wal.Mark, bytes int64) {
+	c.synced, c.total = synced, c.base+bytes
+	if err := c.mark.Write(synced); err != nil {
+		c.store.journal.failed("write", markName, err)
+	}
+	c.show()
+}
+
+// show shows the index to readers. c.mu is held.
+func (c *committer) show() {
+	c.index.synced, c.index.mark = cts.Position(c.synced.Next-1), c.synced
+	c.index.bytes = c.logBytes()
+	c.store.view.Store(c.index.snapshot())
+	c.store.growth.wake()
+}
+
+// appendError tells why an append failed, and whether it is known that it did.
+func appendError(err error) error {
+	err = storeFull(err)
+	if errors.Is(err, wal.ErrUncertain) {
+		return fmt.Errorf("filestore: %w: %w", cts.ErrOutcomeUnknown, err)
+	}
+	return fmt.Errorf("filestore: nothing of the batch was stored: %w", err)
+}
+
+// config returns what the log calls back.
+func (c *committer) config() wal.Config {
+	s := c.store
+	return wal.Config{
+		FS: s.dir.fs, Dir: s.dir.path(logName), Store: wal.StoreID(s.uuid), MaxFile: s.opts.LogFileBytes, MaxDirty: maxDirty,
+		MaxRoom: (s.opts.MaxBytes + 7) / 8, NoRoom: noRoom, Run: s.opts.run,
+		Opened: func(f *wal.File) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.index.slot(f)
+			c.starts[f] = c.base + c.log.Bytes() - wal.HeaderSize
+			pinAll(&s.pins, f)
+		},
+		Moved: func(from uint64, to *wal.File, delta int64) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.index.move(cts.Position(from), to, delta)
+		},
+		Abandoned: s.journal.abandonedFile,
+		Failed: func(op, file string, err error) {
+			s.journal.failed(op, logName+"/"+file, err)
+		},
+	}
+}
