@@ -39,37 +39,57 @@ func (g *group) reset() {
 // gather places the batches that wait into the next group. It reports whether more may
 // come.
 func (c *committer) gather() (open bool) {
-	g := c.next
-	if g.flush || g.room >= groupBytes {
+	first, room := c.begin()
+	if room <= 0 {
 		return true
 	}
-	first := len(g.batches)
-	if first == 0 && c.flying != nil && c.store.keeper.full() {
-		return true // what is under way is answered before anybody waits for the keeper
-	}
-	g.batches, open = c.store.queue.take(g.batches, groupBytes-g.room, first == 0)
-	if len(g.batches) == first {
+	c.taken, open = c.store.queue.take(c.taken[:0], room, first)
+	if len(c.taken) == 0 {
 		return open
 	}
-	if first == 0 {
+	if first {
 		c.refused = c.store.keeper.admit()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, b := range g.batches[first:] {
-		g.room += b.size
-		g.flush, g.rotate = g.flush || b.flush, g.rotate || b.rotate
-		if b.err = c.refused; b.err == nil {
-			b.err = c.place(b)
-		}
+	for _, b := range c.taken {
+		c.enter(b)
 	}
+	clear(c.taken)
+	c.stage.ready.Signal()
 	return open
 }
 
+// begin returns how many bytes more the next group may have, and whether it has none.
+func (c *committer) begin() (first bool, room int64) {
+	c.stage.Lock()
+	defer c.stage.Unlock()
+	g := c.stage.next
+	first = len(g.batches) == 0
+	if g.flush || first && len(c.stage.flying) > 0 && c.store.keeper.full() {
+		return first, 0 // what is under way is answered before anybody waits for the keeper
+	}
+	return first, groupBytes - g.room
+}
+
+// enter places a batch in the next group.
+func (c *committer) enter(b *batch) {
+	c.stage.Lock()
+	defer c.stage.Unlock()
+	g := c.stage.next
+	g.batches = append(g.batches, b)
+	g.room += b.size
+	g.flush, g.rotate = g.flush || b.flush, g.rotate || b.rotate
+	if b.err = c.refused; b.err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.err = c.place(b)
+}
+
 // place gives the traces of a batch their positions and makes a frame of those that
-// are new. Of a batch that it refuses nothing stays behind. c.mu is held.
+// are new. Of a batch that it refuses nothing stays behind. The stage and c.mu are held.
 func (c *committer) place(b *batch) error {
-	g := c.next
+	g := c.stage.next
 	b.frame, b.first = b.items[:0], c.position // never longer than what was looked at
 	err := c.placeItems(b)
 	if err == nil {
@@ -95,7 +115,7 @@ func (c *committer) addFrame(b *batch) {
 	if len(b.frame) == 0 {
 		return
 	}
-	g := c.next
+	g := c.stage.next
 	g.frames = append(g.frames, wal.Frame{First: uint64(b.first), Count: uint32(len(b.frame)), Payload: b.payload, Sum: b.sum})
 	g.size += int64(wal.FrameSize + len(b.payload))
 }
@@ -103,11 +123,7 @@ func (c *committer) addFrame(b *batch) {
 // bytes returns what segments and log will have when everything that was placed is
 // written. c.mu is held.
 func (c *committer) bytes() int64 {
-	n := c.segmentBytes + c.logBytes() + wal.HeaderSize + c.next.size
-	if c.flying != nil {
-		n += c.flying.size
-	}
-	return n
+	return c.segmentBytes + c.logBytes() + wal.HeaderSize + c.stage.size()
 }
 
 func (c *committer) placeItems(b *batch) error {
@@ -117,7 +133,7 @@ func (c *committer) placeItems(b *batch) error {
 			return err
 		}
 		if pos == 0 {
-			c.next.fresh[it.id] = arrival{pos: c.position, json: b.text(it)}
+			c.stage.next.fresh[it.id] = arrival{pos: c.position, json: b.text(it)}
 			c.position++
 			b.frame = append(b.frame, it)
 			continue
@@ -140,9 +156,9 @@ func (c *committer) placeItems(b *batch) error {
 
 // placeAgain gives the batches of the next group other positions, after the group before
 // it was not written. Batches that lean on a trace that is not stored now have no trace to
-// lean on: they fail like it.
+// lean on: they fail like it. The stage is held.
 func (c *committer) placeAgain(cause error) {
-	g := c.next
+	g := c.stage.next
 	g.frames, g.size = g.frames[:0], 0
 	clear(g.fresh)
 	for _, b := range g.batches {
@@ -165,11 +181,7 @@ func (c *committer) placeAgain(cause error) {
 // lookUp returns position and JSON of the trace that has the id of an item, or
 // position 0.
 func (c *committer) lookUp(b *batch, it item) (cts.Position, []byte, error) {
-	a, ok := c.next.fresh[it.id]
-	if !ok && c.flying != nil {
-		a, ok = c.flying.fresh[it.id]
-	}
-	if ok {
+	if a, ok := c.stage.find(it.id); ok {
 		b.leans = true
 		return a.pos, a.json, nil
 	}

@@ -13,10 +13,10 @@ import (
 // committer is the one goroutine that decides what goes to the log. It takes all batches
 // that wait, gives their traces positions, has them written and synced together, shows
 // them to readers and answers the appends. While one group of batches is written and
-// synced by another goroutine, see [writer], it places the next.
+// synced by another goroutine, the [writer], it answers the last one and places the next.
 type committer struct {
 	store  *Store
-	log    *wal.Log // used by the writer while a group is flying
+	log    *wal.Log // the writer's while a group is flying
 	writer *writer
 	mark   *wal.MarkFile
 	ids    *idTable
@@ -30,12 +30,10 @@ type committer struct {
 	segmentBytes int64
 	passed       uint64 // the newest file that the keeper was told of
 
-	next     *group       // is being placed
-	flying   *group       // is being written; nil if none is
-	spares   []*group     // empty ones
+	stage    stage
 	position cts.Position // that the next trace gets
 	refused  error        // of the keeper, for the next group
-	alone    bool         // the last group had one batch
+	taken    []*batch     // by gather
 
 	timer   *time.Timer   // of the next background sync
 	running bool          // the timer; it does while there is something to sync
@@ -49,18 +47,15 @@ func (c *committer) run() {
 	defer c.timer.Stop()
 	for {
 		open := c.gather()
-		if c.flying == nil {
-			switch {
-			case len(c.next.batches) > 0:
-				c.launch()
-				c.look()
-				continue
-			case !open:
-				c.sync()
-				c.writer.stop()
-				c.log.Close()
-				return
-			}
+		if g, idle := c.stage.own(); g != nil {
+			c.commit(g)
+			c.look()
+			continue
+		} else if idle && !open {
+			c.sync()
+			c.writer.stop()
+			c.log.Close()
+			return
 		}
 		select {
 		case <-c.store.queue.wake:
@@ -119,55 +114,26 @@ func (c *committer) rotate() {
 	}
 }
 
-// launch has the next group written, by the writer if that may be of use: there is
-// something to sync, and others append meanwhile.
-func (c *committer) launch() {
-	g := c.next
-	c.next = c.empty()
-	if c.flies(g) {
-		c.flying = g
-		c.writer.groups <- g
-		return
-	}
+// commit writes a group here and now: nothing is flying.
+func (c *committer) commit(g *group) {
 	l := landing{group: g}
 	if len(g.frames) > 0 {
 		l = write(c.log, g, c.store.opts.Sync == SyncCommit)
 	}
-	c.finish(l)
-	if l.err != nil {
-		c.position = l.next
-	}
+	c.land(l)
 	c.arm()
 }
 
-// empty returns an empty group.
-func (c *committer) empty() *group {
-	if n := len(c.spares) - 1; n >= 0 {
-		g := c.spares[n]
-		c.spares = c.spares[:n]
-		return g
-	}
-	return newGroup()
-}
-
-// flies reports whether a group is for the writer.
-func (c *committer) flies(g *group) bool {
-	alone := c.alone && len(g.batches) == 1
-	return !alone && !g.flush && len(g.frames) > 0 && c.store.opts.Sync == SyncCommit && c.store.opts.run == nil
-}
-
-// land takes in what became of the group that was flying. The next one is launched first:
-// the disk has something to do while this one is answered.
+// land takes in what became of a group.
 func (c *committer) land(l landing) {
-	c.flying = nil
-	if l.err == nil && c.flies(c.next) {
-		c.launch()
-	}
 	c.finish(l)
+	c.stage.Lock()
+	defer c.stage.Unlock()
 	if l.err != nil {
 		c.position = l.next
 		c.placeAgain(appendError(l.err))
 	}
+	c.stage.landed(l)
 }
 
 // finish shows the traces of a group to readers and answers its batches.
@@ -192,9 +158,6 @@ func (c *committer) finish(l landing) {
 		}
 		b.answer()
 	}
-	c.alone = len(g.batches) == 1
-	g.reset()
-	c.spares = append(c.spares, g)
 	c.pass()
 }
 

@@ -140,7 +140,7 @@ func (s *Store) openWriter() error {
 func (s *Store) begin(r *recovery) error {
 	c := &committer{
 		store: s, index: r.index, base: r.index.bytes, starts: r.starts, segmentBytes: r.segmentBytes, ids: &r.ids,
-		next: newGroup(), timer: time.NewTimer(time.Hour), stopped: make(chan struct{}),
+		timer: time.NewTimer(time.Hour), stopped: make(chan struct{}),
 	}
 	c.timer.Stop()
 	c.log = r.log(c.config())
@@ -162,7 +162,8 @@ func (s *Store) begin(r *recovery) error {
 		s.pins.retire(f, func() error { return c.recycle(f) })
 	}
 	waiting := c.logBytes()
-	c.writer = newWriter(c.log)
+	c.stage.init(s.opts.Sync == SyncCommit && s.opts.run == nil)
+	c.writer = newWriter(c.log, &c.stage)
 	go c.run()
 	s.keeper.start(waiting)
 	return nil
