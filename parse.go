@@ -41,7 +41,17 @@ func parse(b []byte, t *Trace) error {
 		s := scanner{s: string(b[:MaxTraceBytes])}
 		return s.fail(MaxTraceBytes, "a trace is at most 1 MiB")
 	}
-	p := traceParser{scanner: scanner{s: string(b)}, t: t}
+	text := string(b)
+	if parseCanonical(text, t) {
+		return nil
+	}
+	*t = Trace{}
+	return parseAny(text, t)
+}
+
+// parseAny is parse of a text in any form, which t may share.
+func parseAny(text string, t *Trace) error {
+	p := traceParser{scanner: scanner{s: text}, t: t}
 	if err := p.trace(); err != nil {
 		return err
 	}

@@ -337,12 +337,12 @@ func (k *keeper) write(v *view, number uint64, from, upTo cts.Position) (info se
 			lost = appendLost(lost, damaged)
 			continue
 		}
-		t, err := cts.ParseTrace(json)
+		row, err := rows.parse(pos, json)
 		if err != nil {
 			lost = appendLost(lost, damage(v, ordinal, errNotTrace))
 			continue
 		}
-		if err := w.Add(rows.make(pos, t, json)); err != nil {
+		if err := w.Add(row); err != nil {
 			return info, nil, fmt.Errorf("filestore: seal the trace at position %d: %w", pos, err)
 		}
 	}

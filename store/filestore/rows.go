@@ -9,13 +9,30 @@ import (
 
 // rowMaker makes rows of traces. It has one row, which it fills again and again.
 type rowMaker struct {
-	row  segment.Row
-	json []byte
-	rest []byte
+	row   segment.Row
+	trace cts.Trace
+	json  []byte
+	rest  []byte
 }
 
-// make returns the row of a trace whose stored JSON is given. It is valid until the
-// next call.
+// parse returns the row of a trace, of which the stored JSON is given. It is valid until
+// the next call.
+func (m *rowMaker) parse(pos cts.Position, json []byte) (*segment.Row, error) {
+	if cts.ParseCanonical(json, &m.trace) {
+		return m.make(pos, &m.trace, nil), nil
+	}
+	t, err := cts.ParseTrace(json)
+	if err != nil {
+		return nil, err
+	}
+	m.json = t.AppendJSON(m.json[:0])
+	if bytes.Equal(m.json, json) {
+		json = nil
+	}
+	return m.make(pos, t, json), nil
+}
+
+// make returns the row of a trace, and of its stored JSON if that is not canonical.
 func (m *rowMaker) make(pos cts.Position, t *cts.Trace, json []byte) *segment.Row {
 	if m.row.Values == nil {
 		m.row.Values = make([]string, len(layout.schema.Columns))
@@ -27,9 +44,8 @@ func (m *rowMaker) make(pos cts.Position, t *cts.Trace, json []byte) *segment.Ro
 	}
 	m.row.Texts[textRequest], m.row.Texts[textResponse], m.row.Texts[textMessage] = t.Request, t.Response, t.Message
 	kind, rest := restNone, ""
-	m.json = t.AppendJSON(m.json[:0])
 	switch {
-	case !bytes.Equal(m.json, json):
+	case json != nil:
 		kind, rest = restRaw, string(json)
 	case hasRest(t):
 		left := restOf(t)
