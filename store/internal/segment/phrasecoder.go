@@ -19,56 +19,61 @@ func eachToken(text []byte, token func(from, to int)) {
 
 // tokenSet gives tokens numbers from 0 on.
 type tokenSet struct {
-	hashes []uint64 // 0 is free
-	ids    []int32
+	slots  []tokenSlot
 	tokens []string
 }
 
-func newTokenSet() *tokenSet {
-	return &tokenSet{hashes: make([]uint64, 1<<10), ids: make([]int32, 1<<10)}
+// tokenSlot is a token in the hash table. A hash of 0 is free.
+type tokenSlot struct {
+	hash uint64
+	id   int32
 }
 
+func newTokenSet() *tokenSet { return &tokenSet{slots: make([]tokenSlot, 1<<10)} }
+
+// tokenHash is also the key that a word has in the word filter.
+func tokenHash(token []byte) uint64 { return hash(token) | 1 }
+
 // slot returns where a token is or would be.
-func (s *tokenSet) slot(h uint64, token []byte) uint64 {
-	last := uint64(len(s.hashes) - 1)
-	at := h >> 8 & last
-	for s.hashes[at] != 0 && (s.hashes[at] != h || s.tokens[s.ids[at]] != string(token)) {
-		at = (at + 1) & last
+func (s *tokenSet) slot(h uint64, token []byte) *tokenSlot {
+	last := uint64(len(s.slots) - 1)
+	at := &s.slots[h>>8&last]
+	for i := h >> 8; at.hash != 0 && (at.hash != h || s.tokens[at.id] != string(token)); at = &s.slots[i&last] {
+		i++
 	}
 	return at
 }
 
-// guess returns the number of the first token that has the hash of a token, and -1 if
-// there is none. The two can differ: to find out costs more than to compare phrases.
-func (s *tokenSet) guess(token []byte) int32 {
-	h := hash(token) | 1
-	last := uint64(len(s.hashes) - 1)
-	for at := h >> 8 & last; s.hashes[at] != 0; at = (at + 1) & last {
-		if s.hashes[at] == h {
-			return s.ids[at]
+// guess returns the number of the first token that has a hash, and -1 if there is none.
+// It may be another token: to find out costs more than to compare phrases.
+func (s *tokenSet) guess(h uint64) int32 {
+	last := uint64(len(s.slots) - 1)
+	for i := h >> 8; ; i++ {
+		switch at := &s.slots[i&last]; at.hash {
+		case h:
+			return at.id
+		case 0:
+			return -1
 		}
 	}
-	return -1
 }
 
 // add returns the number of a token, which gets one if it has none.
 func (s *tokenSet) add(token []byte) int32 {
-	h := hash(token) | 1
+	h := tokenHash(token)
 	at := s.slot(h, token)
-	if s.hashes[at] != 0 {
-		return s.ids[at]
+	if at.hash != 0 {
+		return at.id
 	}
 	id := int32(len(s.tokens))
-	s.hashes[at], s.ids[at] = h, id
+	*at = tokenSlot{h, id}
 	s.tokens = append(s.tokens, string(token))
-	if 2*len(s.tokens) > len(s.hashes) {
-		old := s.hashes
-		oldIDs := s.ids
-		s.hashes, s.ids = make([]uint64, 2*len(old)), make([]int32, 2*len(old))
-		for i, h := range old {
-			if h != 0 {
-				at := s.slot(h, []byte(s.tokens[oldIDs[i]]))
-				s.hashes[at], s.ids[at] = h, oldIDs[i]
+	if 2*len(s.tokens) > len(s.slots) {
+		old := s.slots
+		s.slots = make([]tokenSlot, 2*len(old))
+		for _, o := range old {
+			if o.hash != 0 {
+				*s.slot(o.hash, []byte(s.tokens[o.id])) = o
 			}
 		}
 	}
@@ -80,11 +85,13 @@ type phraseCoder struct {
 	table  *phraseTable
 	codes  []uint32 // of each symbol, its length in the lowest 4 bits
 	tokens *tokenSet
-	// A trie of tokens: an edge is keyed by node and token.
-	edges   []uint64
-	targets []int32
-	filled  int
-	symbols []int32 // of each node; 0 is none
+	edges  []edge // a trie of tokens, as a hash table
+	nodes  int32
+	filled int
+
+	words  *wordWriter // if set, it is given the words of the texts
+	serial uint32      // of the block that is being written
+	noted  []uint32    // of each token the last block in which the word writer got it
 
 	ids   []int32 // of the tokens of a text
 	ends  []int32
@@ -94,16 +101,26 @@ type phraseCoder struct {
 	count []uint32 // if set, symbols are counted here and nothing is written
 }
 
+// edge leads from a node of the trie, by a token, to the next one. A key of 0 is free.
+type edge struct {
+	key    uint64 // of node and token
+	target int32
+	symbol int32 // of the phrase that ends at target; 0 if none does
+}
+
 func newPhraseCoder(t *phraseTable) *phraseCoder {
-	c := &phraseCoder{
-		table: t, tokens: newTokenSet(), edges: make([]uint64, 1<<10), targets: make([]int32, 1<<10), symbols: make([]int32, 1),
-	}
+	c := &phraseCoder{table: t, tokens: newTokenSet(), edges: make([]edge, 1<<10)}
 	for s := symbolPhrase; s < symbolPhrase+len(t.ends)-1; s++ {
 		phrase := t.phrase(s)
 		node := int32(0)
-		eachToken(phrase, func(from, to int) { node = c.edge(node, c.tokens.add(phrase[from:to])) })
-		c.symbols[node] = int32(s)
+		eachToken(phrase, func(from, to int) {
+			e := c.edge(node, c.tokens.add(phrase[from:to]))
+			if node = e.target; to == len(phrase) {
+				e.symbol = int32(s)
+			}
+		})
 	}
+	c.noted = make([]uint32, len(c.tokens.tokens))
 	c.codes = make([]uint32, len(t.lengths))
 	for i, s := range t.symbols {
 		l := t.lengths[s]
@@ -116,36 +133,35 @@ func edgeKey(node, token int32) uint64 {
 	return uint64(uint32(node))<<32 | uint64(uint32(token)) | 1<<63
 }
 
-func (c *phraseCoder) edgeSlot(key uint64) uint64 {
+// find returns the edge with a key, or the free one where it would be.
+func (c *phraseCoder) find(key uint64) *edge {
 	last := uint64(len(c.edges) - 1)
-	at := key * hashA >> 32 & last
-	for c.edges[at] != 0 && c.edges[at] != key {
-		at = (at + 1) & last
+	for i := key * hashA >> 32; ; i++ {
+		if e := &c.edges[i&last]; e.key == key || e.key == 0 {
+			return e
+		}
 	}
-	return at
 }
 
-// edge returns the node behind an edge, which is made if it isn't there.
-func (c *phraseCoder) edge(node, token int32) int32 {
+// edge returns an edge, which is made if it isn't there.
+func (c *phraseCoder) edge(node, token int32) *edge {
 	key := edgeKey(node, token)
-	at := c.edgeSlot(key)
-	if c.edges[at] != 0 {
-		return c.targets[at]
+	if e := c.find(key); e.key != 0 {
+		return e
 	}
-	target := int32(len(c.symbols))
-	c.symbols = append(c.symbols, 0)
-	c.edges[at], c.targets[at] = key, target
 	if c.filled++; 2*c.filled > len(c.edges) {
-		edges, targets := c.edges, c.targets
-		c.edges, c.targets = make([]uint64, 2*len(edges)), make([]int32, 2*len(edges))
-		for i, key := range edges {
-			if key != 0 {
-				at := c.edgeSlot(key)
-				c.edges[at], c.targets[at] = key, targets[i]
+		edges := c.edges
+		c.edges = make([]edge, 2*len(edges))
+		for _, e := range edges {
+			if e.key != 0 {
+				*c.find(e.key) = e
 			}
 		}
 	}
-	return target
+	c.nodes++
+	e := c.find(key)
+	*e = edge{key: key, target: c.nodes}
+	return e
 }
 
 // put writes a symbol, or counts it.
@@ -181,25 +197,54 @@ func (c *phraseCoder) end() {
 	c.n, c.acc = 0, 0
 }
 
+// tokenize finds the tokens of a text, and notes its words.
+func (c *phraseCoder) tokenize(text []byte) {
+	c.ids, c.ends = c.ids[:0], c.ends[:0]
+	behind := 0 // of the last word
+	eachToken(text, func(from, to int) {
+		h := tokenHash(text[from:to])
+		id := c.tokens.guess(h)
+		c.ids = append(c.ids, id)
+		c.ends = append(c.ends, int32(to))
+		if c.words != nil && from >= behind && byteClass[text[from]] != 0 {
+			behind = c.noteWord(text, from, to, h, id)
+		}
+	})
+}
+
+// noteWord gives the word that begins with a token to the word writer, unless it has had it of
+// this block, and returns where the word ends.
+func (c *phraseCoder) noteWord(text []byte, from, to int, h uint64, id int32) int {
+	end := to
+	for end < len(text) && byteClass[text[end]] != 0 {
+		end++
+	}
+	switch {
+	case end > to: // a word is a token, but for a long one
+		c.words.word(bytesView(text[from:end]))
+	case id < 0 || c.tokens.tokens[id] != string(text[from:to]):
+		c.words.note(h, bytesView(text[from:to]))
+	case c.noted[id] != c.serial:
+		c.noted[id] = c.serial
+		c.words.note(h, bytesView(text[from:to]))
+	}
+	return end
+}
+
 // text writes one text and its end.
 func (c *phraseCoder) text(text []byte) {
-	c.ids, c.ends = c.ids[:0], c.ends[:0]
-	eachToken(text, func(from, to int) {
-		c.ids = append(c.ids, c.tokens.guess(text[from:to]))
-		c.ends = append(c.ends, int32(to))
-	})
+	c.tokenize(text)
 	at := int32(0)
 	for i := 0; i < len(c.ids); {
 		next, symbol := i, int32(0)
 		node := int32(0)
 		for k := i; k < len(c.ids) && c.ids[k] >= 0; k++ {
-			slot := c.edgeSlot(edgeKey(node, c.ids[k]))
-			if c.edges[slot] == 0 {
+			e := c.find(edgeKey(node, c.ids[k]))
+			if e.key == 0 {
 				break
 			}
-			node = c.targets[slot]
-			if s := c.symbols[node]; s > 0 {
-				next, symbol = k+1, s
+			if node = e.target; e.symbol > 0 {
+				next, symbol = k+1, e.symbol
 			}
 		}
 		switch {
@@ -275,6 +320,7 @@ func (c *phraseCoder) word(token []byte) {
 func (c *phraseCoder) block(dst []byte, r *TextReader) []byte {
 	dst = binary.AppendUvarint(dst, uint64(r.texts))
 	c.out = c.out[:0]
+	c.serial++
 	for row := range int(r.rows) {
 		from := len(c.out)
 		for i := range r.texts {

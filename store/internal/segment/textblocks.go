@@ -58,7 +58,6 @@ func (t *textWriter) add(texts []string) error {
 	for _, s := range texts {
 		t.lengths = binary.AppendUvarint(t.lengths, uint64(len(s)))
 		t.content = append(t.content, s...)
-		t.words.add(s)
 	}
 	t.rows++
 	if t.rows == t.opts.BlockRows || len(t.content) >= t.opts.BlockBytes {
@@ -74,7 +73,6 @@ func (t *textWriter) flush() error {
 	}
 	t.raw = binary.AppendUvarint(t.raw[:0], uint64(t.texts))
 	t.raw = append(append(t.raw, t.lengths...), t.content...)
-	t.words.endBlock(t.rows)
 	last := int64(t.rows)
 	if n := len(t.out.lasts); n > 0 {
 		last += t.out.lasts[n-1]
@@ -127,6 +125,7 @@ func (t *textWriter) phrases() []byte {
 	dict := t.opts.Dictionary
 	if table, ok := openDictionary(dict); ok {
 		t.coder = newPhraseCoder(table)
+		t.coder.words = &t.words
 		return dict
 	}
 	blocks := make([]TextReader, len(t.waiting))
@@ -158,6 +157,7 @@ func (t *textWriter) phrases() []byte {
 	if float64(small)+float64(cost)*float64(tried)/float64(t.waits+1) > float64(zstds) {
 		return nil
 	}
+	coder.words = &t.words
 	t.coder = coder
 	return dict
 }
@@ -176,13 +176,18 @@ func (t *textWriter) write(raw []byte) {
 	b := binary.LittleEndian.AppendUint32(t.out.data, 0)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(raw)))
 	b = append(b, methodZstd)
-	if t.coder != nil {
-		t.block.buf, t.block.rows = raw, uint32(t.rowsOf(len(t.out.ends)))
-		if t.block.parse() {
-			b[at+8] = methodPhrases
-			b = t.coder.block(b, &t.block)
+	rows := t.rowsOf(len(t.out.ends))
+	t.block.buf, t.block.rows = raw, uint32(rows)
+	switch ok := t.block.parse(); {
+	case ok && t.coder != nil:
+		b[at+8] = methodPhrases
+		b = t.coder.block(b, &t.block) // which gives the words to the word writer
+	case ok:
+		for i := range len(t.block.index) - 1 {
+			t.words.add(bytesView(raw[t.block.index[i]:t.block.index[i+1]]))
 		}
 	}
+	t.words.endBlock(int(rows))
 	// What phrases don't make smaller by half may be large and repeat itself.
 	if b[at+8] != methodPhrases || len(b)-at > len(raw)/2 {
 		t.zstds = t.encoder.EncodeAll(raw, t.zstds[:0])

@@ -32,14 +32,6 @@ type wordWriter struct {
 
 // add adds the words of one text of the open block.
 func (w *wordWriter) add(text string) {
-	if w.prints < 0 {
-		return
-	}
-	if w.table == nil {
-		w.table, w.places = make([]uint64, 1<<13), make([]byte, 1<<13)
-		w.flags = knowsWords | knowsGrams
-		w.few = map[uint64][]byte{}
-	}
 	for i := 0; i < len(text); {
 		if byteClass[text[i]] == 0 {
 			i++
@@ -52,31 +44,41 @@ func (w *wordWriter) add(text string) {
 	}
 }
 
-func (w *wordWriter) word(word string) {
-	added, changed := w.put(wordKey(word), w.flags&knowsWords != 0)
-	if added {
-		w.words++
+func (w *wordWriter) word(word string) { w.note(wordKey(word), word) }
+
+// note notes that the open block has a word, of which the key is given. The grams of a
+// word are noted even if its key is there: it may be that of another word.
+func (w *wordWriter) note(key uint64, word string) {
+	if w.prints < 0 {
+		return
 	}
-	if !changed && w.flags&knowsWords != 0 || w.flags&knowsGrams == 0 {
+	if w.table == nil {
+		w.table, w.places = make([]uint64, 1<<13), make([]byte, 1<<13)
+		w.flags = knowsWords | knowsGrams
+		w.few = map[uint64][]byte{}
+	}
+	if w.flags&knowsWords != 0 {
+		if w.put(key) {
+			w.words++
+		}
+	}
+	if w.flags&knowsGrams == 0 {
 		return
 	}
 	eachGram(word, func(key uint64) {
-		if added, _ := w.put(key, true); added {
+		if w.put(key) {
 			w.grams++
 		}
 	})
 }
 
-// put notes that the open block has a key. It returns whether the key is new, and
-// whether anything changed.
-func (w *wordWriter) put(key uint64, wanted bool) (added, changed bool) {
-	if !wanted {
-		return false, true
-	}
+// put notes that the open block has a key, and returns whether the key is new.
+func (w *wordWriter) put(key uint64) (added bool) {
 	at := key >> 7 & uint64(len(w.table)-1)
 	for w.table[at] != 0 {
 		if w.table[at] == key {
-			return false, w.move(at)
+			w.move(at)
+			return false
 		}
 		at = (at + 1) & uint64(len(w.table)-1)
 	}
@@ -84,31 +86,29 @@ func (w *wordWriter) put(key uint64, wanted bool) (added, changed bool) {
 	if 2*(w.words+w.grams+1) > len(w.table) {
 		w.grow()
 	}
-	return true, true
+	return true
 }
 
-// move notes that the open block has the key of a slot too. It is false if that is known.
-func (w *wordWriter) move(at uint64) bool {
+// move notes that the open block has the key of a slot too.
+func (w *wordWriter) move(at uint64) {
 	key, p := w.table[at], w.places[at]
 	switch {
 	case p == placeMany || int(p) == w.block:
-		return false
+		return
 	case p < placeFew:
 		w.places[at] = placeFew
 		w.few[key] = append(make([]byte, 0, maxFew), p, byte(w.block))
-		return true
+		return
 	}
 	blocks := w.few[key]
 	switch {
 	case int(blocks[len(blocks)-1]) == w.block:
-		return false
 	case len(blocks) == maxFew:
 		w.places[at] = placeMany
 		delete(w.few, key)
 	default:
 		w.few[key] = append(blocks, byte(w.block))
 	}
-	return true
 }
 
 // addParts adds the keys of what a few blocks have to the table.
@@ -117,7 +117,7 @@ func (w *wordWriter) addParts() {
 		for _, block := range w.few[key] {
 			sub := partKey(key, int(block)/partBlocks)
 			w.block = int(block)
-			added, _ := w.put(sub, true)
+			added := w.put(sub)
 			if added {
 				w.words++
 			} else if at := w.slot(sub); w.places[at] == placeFew {
