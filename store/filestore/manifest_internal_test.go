@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,8 +119,8 @@ func TestConsumersFormat(t *testing.T) {
 	}
 }
 
-// TestDue checks which segments are merged: neighbours of one class, eight at a time,
-// the newest first, and never more rows than a segment may have.
+// TestDue checks which segments are merged: neighbours of one class, eight of them or
+// more, of a busy store 32, the newest first, and never more rows than a segment may have.
 func TestDue(t *testing.T) {
 	segments := func(rows ...int) (all []segmentInfo) {
 		for i, n := range rows {
@@ -130,19 +131,27 @@ func TestDue(t *testing.T) {
 	const small, medium = 30_000, 400_000
 	tests := map[string]struct {
 		rows     []int
+		busy     bool
 		from, to int
 		ok       bool
 	}{
 		"none":        {},
 		"seven":       {rows: []int{small, small, small, small, small, small, small}},
 		"eight":       {rows: []int{small, small, small, small, small, small, small, small}, to: 8, ok: true},
-		"nine":        {rows: []int{small, small, small, small, small, small, small, small, small}, from: 1, to: 9, ok: true},
+		"nine":        {rows: []int{small, small, small, small, small, small, small, small, small}, to: 9, ok: true},
+		"forty":       {rows: slices.Repeat([]int{small}, 40), from: 8, to: 40, ok: true},
+		"busy, 31":    {rows: slices.Repeat([]int{small}, 31), busy: true},
+		"busy, 32":    {rows: slices.Repeat([]int{small}, 32), busy: true, to: 32, ok: true},
 		"interrupted": {rows: []int{small, small, small, small, medium, small, small, small, small}},
 		"older class": {rows: []int{medium, medium, medium, medium, medium, medium, medium, medium, small}, to: 8, ok: true},
 		"too large":   {rows: []int{maxMergedRows, maxMergedRows, maxMergedRows, maxMergedRows, maxMergedRows, maxMergedRows, maxMergedRows, maxMergedRows}},
 	}
 	for name, tt := range tests {
-		from, to, ok := due(segments(tt.rows...))
+		least := mergeFanIn
+		if tt.busy {
+			least = busyFanIn
+		}
+		from, to, ok := due(segments(tt.rows...), least)
 		if ok != tt.ok || ok && (from != tt.from || to != tt.to) {
 			t.Errorf("%s: %d to %d, %v; want %d to %d, %v", name, from, to, ok, tt.from, tt.to, tt.ok)
 		}

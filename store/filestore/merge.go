@@ -12,9 +12,12 @@ import (
 
 // Segments are merged when mergeFanIn neighbours of one size class stand side by side,
 // so that a trace is merged about once for each factor mergeFanIn by which the store
-// outgrows a log file, and there are few segments to ask.
+// outgrows a log file, and there are few segments to ask. While log files wait to be
+// sealed, merging waits until there are more, and merges them all at once: a store that
+// is busy has better things to do, and merges each trace less often.
 const (
 	mergeFanIn    = 8
+	busyFanIn     = 32
 	maxMergedRows = 8 << 20 // no segment gets more rows by merging
 )
 
@@ -31,16 +34,17 @@ func (i segmentInfo) class() int {
 // classRows is the most rows of class 0, some more than a log file of the usual size has.
 const classRows = 1 << 17
 
-// due returns the neighbours [from, to) that should be merged next, or false.
-func due(segments []segmentInfo) (from, to int, ok bool) {
+// due returns the neighbours [from, to) that should be merged next, at least so many, or
+// false.
+func due(segments []segmentInfo, least int) (from, to int, ok bool) {
 	for to = len(segments); to > 0; to = from {
 		class, rows := segments[to-1].class(), 0
 		from = to
-		for from > 0 && segments[from-1].class() == class && rows+segments[from-1].rows <= maxMergedRows && to-from < mergeFanIn {
+		for from > 0 && segments[from-1].class() == class && rows+segments[from-1].rows <= maxMergedRows && to-from < busyFanIn {
 			from--
 			rows += segments[from].rows
 		}
-		if to-from == mergeFanIn {
+		if to-from >= least {
 			return from, to, true
 		}
 		if from == to {
@@ -67,7 +71,7 @@ func dueFully(segments []segmentInfo) (from, to int, ok bool) {
 // mergeAll merges while there is something due.
 func (k *keeper) mergeAll() {
 	for !k.stopping() && !k.store.opts.unmerged {
-		more, err := k.mergeOne(due)
+		more, err := k.mergeOne(k.due)
 		if err != nil && !errors.Is(err, cts.ErrClosed) {
 			k.store.journal.failed("merge", segmentsName, err)
 		}
@@ -75,6 +79,17 @@ func (k *keeper) mergeAll() {
 			return
 		}
 	}
+}
+
+// due returns the neighbours that should be merged next.
+func (k *keeper) due(segments []segmentInfo) (from, to int, ok bool) {
+	k.roomMu.Lock()
+	busy := k.backlog > 0 && k.failure == nil
+	k.roomMu.Unlock()
+	if busy {
+		return due(segments, busyFanIn)
+	}
+	return due(segments, mergeFanIn)
 }
 
 func (k *keeper) mergeFully(ctx context.Context) error {
