@@ -30,6 +30,7 @@ const (
 
 	SignatureMissing Kind = "signature-missing" // a digest has no signature, or no signature object
 	SignatureWrong   Kind = "signature-wrong"   // a signature is not that of its digest
+	SignatureAdded   Kind = "signature-added"   // a signature object lies beside no digest
 	KeyUnknown       Kind = "key-unknown"       // a digest is signed with a key that is not trusted
 	KeyInvalid       Kind = "key-invalid"       // a digest is signed with a revoked key, or outside its time
 

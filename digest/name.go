@@ -88,7 +88,7 @@ func parseOther(segments []string) (KeyInfo, bool) {
 // parseDate parses the three folders of a date, padded or not, with something behind
 // them.
 func parseDate(segments []string) (Stamp, bool) {
-	if len(segments) < 4 || len(segments[0]) != 4 {
+	if len(segments) < 4 || len(segments[0]) != 4 || len(segments[1]) > 2 || len(segments[2]) > 2 {
 		return 0, false
 	}
 	y, okY := digits(segments[0])

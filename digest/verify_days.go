@@ -74,10 +74,7 @@ func bucketRoots(ctx context.Context, bucket obs.Client, region string) ([]strin
 		if slices.ContainsFunc(below, isYear) {
 			roots = append(roots, root)
 		}
-		for _, project := range below { // a sub-project may have a folder of its own
-			if isYear(project) {
-				continue
-			}
+		for _, project := range below { // a sub-project may have a folder of its own, and be called like a year
 			years, err := folders(ctx, bucket, root+"/"+project+"/")
 			if err != nil {
 				return nil, err

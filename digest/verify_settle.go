@@ -151,7 +151,7 @@ func (c *chainState) ofTracker(file KeyInfo) bool {
 // digests yet.
 func (v *verifier) awaited(chains []*chainState, file KeyInfo, f listed) (awaited, overdue bool) {
 	t := v.tracker(file)
-	if !t.open || v.lostChains > 0 {
+	if !t.open || v.lostChains > 0 || v.odd(file, f) {
 		return false, false
 	}
 	if f.time > t.newest-t.grace && !t.lost {
@@ -175,6 +175,13 @@ func (v *verifier) awaited(chains []*chainState, file KeyInfo, f listed) (awaite
 		awaited = true
 	}
 	return awaited, awaited
+}
+
+// odd reports whether no writer delivers such a file: it is from the future, or lies in
+// the folder of another day than its name says. Time zones and clocks may differ by a day.
+func (v *verifier) odd(file KeyInfo, f listed) bool {
+	apart := file.Date - midnight(file.Time)
+	return apart < -secondsPerDay || apart > secondsPerDay || f.time > StampOf(v.now)+secondsPerDay
 }
 
 // lostTail reports whether digests behind the newest one are known to be missing, or are

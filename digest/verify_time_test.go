@@ -1,6 +1,7 @@
 package digest_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -197,7 +198,7 @@ var w0 = worldBegin
 func TestVerifyMaxFindingsKeepsDamage(t *testing.T) {
 	w := newWorld(t, worldOptions{writers: 1, hours: 3, files: 2, traces: 1})
 	for i := range 6 { // notes that come first
-		w.put(w.writers[0].layout.Key(w.writers[0].chain.ID, digest.StampOf(w.begin)+digest.Stamp(i)+1)+digest.SignatureSuffix, []byte("x"), nil)
+		w.put(fmt.Sprintf("%s/2026/03/28/system/note-%d", worldRoot, i), []byte("x"), nil)
 	}
 	w.delete(w.writers[0].files[0]...)
 	w.delete(w.writers[0].files[1]...)

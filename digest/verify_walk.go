@@ -135,12 +135,31 @@ func (v *verifier) listDay(ctx context.Context, d day) ([]keyed, error) {
 		}
 	}
 	for _, key := range signatures {
-		if !known[strings.TrimSuffix(key, SignatureSuffix)] {
-			v.found(Finding{Kind: Foreign, Object: key, Reason: "a signature object without its digest"})
+		if of := strings.TrimSuffix(key, SignatureSuffix); !known[of] {
+			v.orphan(ctx, key, of)
 		}
 	}
 	sortKeyed(digests)
 	return digests, nil
+}
+
+// orphan reports a signature object whose digest was not listed. No writer puts one
+// before its digest, and nothing else has a use for it.
+func (v *verifier) orphan(ctx context.Context, key, of string) {
+	info, _ := ParseKey(key)
+	f := Finding{Kind: SignatureAdded, Object: key, Chain: info.ID, Reason: "it is the signature object of a digest that is not there: that one was deleted or moved, or this one added"}
+	switch _, err := v.bucket.Head(ctx, of); {
+	case err == nil: // put since
+		return
+	case !isAbsent(err):
+		if ctx.Err() == nil {
+			v.unreadable(of, err)
+		}
+		return
+	case v.expired(info.Time):
+		f.Kind, f.Reason = Expired, "its digest is not there, and older than the retention"
+	}
+	v.found(f)
 }
 
 // readDay takes the digests of a day into account: those that end in the range, and the
