@@ -33,6 +33,7 @@ var (
 	// ErrConflict means that the bucket holds another object under the name of a
 	// digest or signature object. Names contain the chain and the end time, so
 	// somebody wrote it by hand, or two processes seal with copies of one state.
+	// Of a key history, that another one is there that it may not replace.
 	ErrConflict = errors.New("digest: bucket holds another object under this name")
 
 	// ErrSignatureConflict is an [ErrConflict] over a signature object. The digest

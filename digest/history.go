@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // KeyHistory is which keys signed digests when. Signed with a root key that is used for
@@ -70,6 +71,65 @@ func (r KeyRecord) strictest(o KeyRecord) KeyRecord {
 		r.Until = o.Until
 	}
 	return r
+}
+
+// Add adds a key that is in use from a second on, and raises the serial. The keys before it
+// stay in use until they are retired, so that writers may change theirs one after the
+// other. A key that is there already is [ErrInvalid].
+func (h *KeyHistory) Add(key *PublicKey, from Stamp) error {
+	if key == nil {
+		return fmt.Errorf("%w: it is nil", ErrKey)
+	}
+	if _, err := h.record(key.ID()); err == nil {
+		return fmt.Errorf("%w: key %s is in the history already", ErrInvalid, key.ID())
+	}
+	if from < 0 {
+		return fmt.Errorf("%w: a key in use from before 1970", ErrInvalid)
+	}
+	if len(h.Keys) >= maxRecords {
+		return fmt.Errorf("%w: a history has at most %d keys", ErrTooLarge, maxRecords)
+	}
+	h.Keys = append(h.Keys, NewKeyRecord(key, from))
+	h.Serial++
+	return nil
+}
+
+// Retire says that a key is in use no more behind a second, which must be that of the end
+// of the last digest that it signed or later, and raises the serial. What the key has
+// signed stays good. A key that is not there, or a second before its first one, is
+// [ErrInvalid].
+func (h *KeyHistory) Retire(keyID string, until Stamp) error {
+	r, err := h.record(keyID)
+	if err != nil {
+		return err
+	}
+	if int64(until) < max(r.From, 1) {
+		return fmt.Errorf("%w: key %s is in use from %v on, not until %v", ErrInvalid, keyID, Stamp(r.From), until)
+	}
+	r.Until = int64(until)
+	h.Serial++
+	return nil
+}
+
+// Revoke says that nothing counts that a key has signed, at any time, because somebody else
+// has or had it, and raises the serial. It can't be taken back. A key that is not there is
+// [ErrInvalid].
+func (h *KeyHistory) Revoke(keyID string) error {
+	r, err := h.record(keyID)
+	if err != nil {
+		return err
+	}
+	r.Revoked = true
+	h.Serial++
+	return nil
+}
+
+func (h *KeyHistory) record(keyID string) (*KeyRecord, error) {
+	i := slices.IndexFunc(h.Keys, func(r KeyRecord) bool { return r.KeyID == keyID })
+	if i < 0 {
+		return nil, fmt.Errorf("%w: key %.64q is not in the history", ErrInvalid, keyID)
+	}
+	return &h.Keys[i], nil
 }
 
 // check checks the history against itself.
@@ -147,23 +207,9 @@ func encodeHistory(s signedHistory) ([]byte, error) {
 // anything was changed, the error is [ErrSignature]. What is no history is [ErrInvalid],
 // [ErrKey], [ErrVersion] or [ErrTooLarge].
 func VerifyKeyHistory(signed []byte, fingerprint string) (*KeyHistory, error) {
-	if len(signed) > maxHistory {
-		return nil, fmt.Errorf("%w: a key history of %d bytes", ErrTooLarge, len(signed))
-	}
-	var s signedHistory
-	if err := json.Unmarshal(signed, &s); err != nil {
-		return nil, parseError(err)
-	}
-	if again, err := encodeHistory(s); err != nil || !bytes.Equal(again, signed) {
-		return nil, fmt.Errorf("%w: it is not written as key histories are", ErrInvalid)
-	}
-	spki, err := base64.StdEncoding.Strict().DecodeString(s.Root)
+	s, root, err := parseSignedHistory(signed)
 	if err != nil {
-		return nil, fmt.Errorf("%w: root key: it is not base64", ErrKey)
-	}
-	root, err := ParsePublicKey(spki)
-	if err != nil {
-		return nil, fmt.Errorf("root key: %w", err)
+		return nil, err
 	}
 	if root.Fingerprint() != fingerprint || root.Algorithm() != s.Algorithm {
 		return nil, fmt.Errorf("%w: the key history has another root key, %s", ErrSignature, root.Fingerprint())
@@ -179,4 +225,34 @@ func VerifyKeyHistory(signed []byte, fingerprint string) (*KeyHistory, error) {
 		return nil, err
 	}
 	return h, nil
+}
+
+// KeyHistoryRoot returns the root key that a signed history says it is signed with. Nothing
+// is checked: compare its fingerprint with the one that is pinned, and let VerifyKeyHistory
+// check the rest. What is no history is [ErrInvalid], [ErrKey] or [ErrTooLarge].
+func KeyHistoryRoot(signed []byte) (*PublicKey, error) {
+	_, root, err := parseSignedHistory(signed)
+	return root, err
+}
+
+func parseSignedHistory(signed []byte) (signedHistory, *PublicKey, error) {
+	var s signedHistory
+	if len(signed) > maxHistory {
+		return s, nil, fmt.Errorf("%w: a key history of %d bytes", ErrTooLarge, len(signed))
+	}
+	if err := json.Unmarshal(signed, &s); err != nil {
+		return s, nil, parseError(err)
+	}
+	if again, err := encodeHistory(s); err != nil || !bytes.Equal(again, signed) {
+		return s, nil, fmt.Errorf("%w: it is not written as key histories are", ErrInvalid)
+	}
+	spki, err := base64.StdEncoding.Strict().DecodeString(s.Root)
+	if err != nil {
+		return s, nil, fmt.Errorf("%w: root key: it is not base64", ErrKey)
+	}
+	root, err := ParsePublicKey(spki)
+	if err != nil {
+		return s, nil, fmt.Errorf("root key: %w", err)
+	}
+	return s, root, nil
 }

@@ -12,7 +12,7 @@ import (
 // damage of its own, and where it is gone as well, the missing digest is what is reported.
 func TestVerifyOrphanedSignature(t *testing.T) {
 	for name, tamper := range map[string]func(w *world, key string){
-		"left":    func(*world, string) {},
+		"left": func(*world, string) {},
 		"flipped": func(w *world, key string) {
 			content, _ := w.get(key)
 			content[len(content)/2] ^= 1

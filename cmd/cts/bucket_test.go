@@ -28,12 +28,12 @@ func TestReadOnlyFolder(t *testing.T) {
 		"copy/": {"a/1", "a/2", "b/1"},
 		"none/": nil,
 	} {
-		b := readOnly{whole, folder}
+		b := readOnly{bucketFolder{whole, folder}}
 		if diff := cmp.Diff(want, listKeys(t, b, "", nil)); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", folder, diff)
 		}
 	}
-	b := readOnly{whole, "copy/"}
+	b := readOnly{bucketFolder{whole, "copy/"}}
 	if diff := cmp.Diff([]string{"a/2"}, listKeys(t, b, "a/", &obs.ListOptions{After: "a/1"})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -83,7 +83,8 @@ stores with trace files, and with signed digests that tell which files there are
 ` + exitHelp,
 		Example: `  cts keygen ./keys                                  make a key pair, once
   cts verify --key keys/public.pem ./bucket          is everything there, and unchanged?
-  cts prove --id 019a… --out proof.json ./bucket     prove that one trace was in it`,
+  cts prove --id 019a… --out proof.json ./bucket     prove that one trace was in it
+  cts keys                                           how keys are changed and revoked`,
 		Version:           version(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -92,15 +93,22 @@ stores with trace files, and with signed digests that tell which files there are
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	for _, cmd := range []*cobra.Command{p.verify(), p.prove(), p.keygen()} {
-		run := cmd.RunE
+	root.AddCommand(p.verify(), p.prove(), p.keygen(), p.keys())
+	p.tellBegin(root)
+	return root
+}
+
+// tellBegin makes the commands say that they run.
+func (p *program) tellBegin(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			p.began = true
 			return run(cmd, args)
 		}
-		root.AddCommand(cmd)
 	}
-	return root
+	for _, below := range cmd.Commands() {
+		p.tellBegin(below)
+	}
 }
 
 // version returns the version of the module that the command was built from.

@@ -46,7 +46,7 @@ whoever checks the proof needs too. With --key the proof is checked at once.
 Checking it: --check names the proof, and TRACE.json holds the trace; "-" is standard
 input. White space around the trace is of no matter; inside, every byte counts.
 
-` + bucketHelp + `
+` + readHelp + `
 
 ` + momentHelp + `
 

@@ -203,6 +203,17 @@ func TestCommandLine(t *testing.T) {
 		{"prove --check p --id i t", exitUsage, "", `give one of them`},
 		{"prove --check p t", exitUsage, "", `--key is missing`},
 		{"prove --check - --key k -", exitUsage, "", `can't be both`},
+		{"keys", exitClean, `cts keys add .*cts keys publish .*add .*publish .*retire .*revoke .*show`, ""},
+		{"keys nonsense", exitUsage, "", `unknown command "nonsense".*Try "cts help"`},
+		{"keys add h k", exitUsage, "", `--root-key is missing`},
+		{"keys add --root-key r - k", exitUsage, "", `can't be standard input`},
+		{"keys add --root-key r h", exitUsage, "", `accepts 2 arg`},
+		{"keys retire h", exitUsage, "", `accepts 2 arg`},
+		{"keys revoke h", exitUsage, "", `accepts 2 arg`},
+		{"keys show", exitUsage, "", `accepts 1 arg`},
+		{"keys show --root 00 h", exitUsage, "", `--root: want the fingerprint`},
+		{"keys publish h", exitUsage, "", `accepts 2 arg`},
+		{"verify --root xyz $W", exitUsage, "", `--root: want the fingerprint`},
 		{"keygen a b", exitUsage, "", `accepts at most 1 arg`},
 		{"keygen --algorithm dsa $W", exitUsage, "", `want ed25519, rsa-2048, rsa-3072 or rsa-4096`},
 	})
@@ -214,7 +225,7 @@ func TestCommandLine(t *testing.T) {
 // The help of every command fits into a terminal.
 func TestHelpIsNotTooWide(t *testing.T) {
 	w := &world{}
-	for _, name := range []string{"", "verify", "prove", "keygen"} {
+	for _, name := range []string{"", "verify", "prove", "keygen", "keys", "keys add", "keys retire", "keys revoke", "keys show", "keys publish"} {
 		help := w.cts(t, "", strings.Fields("help "+name)...)
 		text, _, _ := strings.Cut(help.out, "Flags:")
 		for line := range strings.Lines(text) {

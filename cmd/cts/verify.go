@@ -45,7 +45,7 @@ that each is there and is the one that was sealed: that nothing was changed, rem
 added, moved or renamed, that every digest is signed with one of your keys, and that no
 digest is missing between two others.
 
-` + bucketHelp + `
+` + readHelp + `
 
 What a bucket alone can't tell is that its newest digests were cut off. Two things help:
 the other writers of the bucket mention the digests that they have seen; and you can
@@ -59,6 +59,9 @@ something could not be read or proven. A chain that is still written is reported
 what comes after its last digest is not proven yet. One whose next digest should have been
 there is overdue; of an older copy of a bucket, say of when it is (--as-of).
 
+With a history of keys in the bucket (cts help keys), --root names the key that it is signed
+with and takes the place of --key.
+
 Trace files from before validation was switched on, or while it was off, can't be told
 from forged ones: they are not proven, unless you say when that was (--unvalidated).
 
@@ -69,6 +72,7 @@ from forged ones: they are not proven, unless you say when that was (--unvalidat
   cts verify --key public.pem --from 2024-06-01 --to 2024-07-01 s3://audit
   cts verify --key public.pem --save-heads heads.json s3://audit     the first time
   cts verify --key public.pem --heads heads.json --save-heads heads.json s3://audit
+  cts verify --root 9f86d081884c7d65… --min-history 3 s3://audit
   cts verify --key public.pem --retention 365d --json ./copy | jq .verdict
   cts verify --key public.pem --as-of 2024-07-01 --unvalidated system=..2024-01-15 ./copy`,
 		Args: cobra.ExactArgs(1),
@@ -101,7 +105,7 @@ from forged ones: they are not proven, unless you say when that was (--unvalidat
 func (p *program) verifyOptions(f *verifyFlags) (*digest.VerifyOptions, error) {
 	switch {
 	case len(f.keys) == 0 && f.root == "":
-		return nil, usagef("--key is missing: the public key of whoever seals the bucket")
+		return nil, usagef("--key is missing: the public key of whoever seals the bucket (or --root, with a history of keys)")
 	case f.history != "" && f.root == "":
 		return nil, usagef("--key-history needs --root, or anybody could have written it")
 	case !f.from.IsZero() && !f.to.IsZero() && !f.from.Before(f.to.Time):
@@ -110,6 +114,9 @@ func (p *program) verifyOptions(f *verifyFlags) (*digest.VerifyOptions, error) {
 		return nil, usagef("--parallel must not be negative")
 	case f.serial < 0 || f.serial > 0 && f.root == "":
 		return nil, usagef("--min-history must not be negative, and needs --root")
+	}
+	if err := checkFingerprint(&f.root); err != nil {
+		return nil, err
 	}
 	off, err := unvalidated(f.off)
 	if err != nil {

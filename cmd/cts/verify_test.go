@@ -147,7 +147,7 @@ func TestVerifyFails(t *testing.T) {
 		{"verify --key $W/public.pem $W/nothing", exitFailed, `failure: nothing-found.*verdict: not checked`, `not everything could be checked`},
 		{"verify --key $W/none.pem $W/bucket", exitFailed, "", `none.pem`},
 		{"verify --key $W/garbage --heads $W/garbage --heads $W/badhead $W/bucket", exitFailed, "", `garbage: .*not PEM.*garbage, line 1: .*badhead, line 2: `},
-		{"verify --root 00 --key-history $W/garbage $W/bucket", exitFailed, `verdict: not checked\n`, `key history`},
+		{"verify --root " + strings.Repeat("0", 64) + " --key-history $W/garbage $W/bucket", exitFailed, `verdict: not checked\n`, `key history`},
 		{"verify --key $W/public.pem gs://bucket", exitUsage, "", `want a folder, or s3://NAME`},
 		{"verify --key $W/public.pem s3://", exitFailed, "", `the bucket's name`},
 		{"verify --key $W/other.pem $W/bucket", exitFound, `damage: key-unknown .*verdict: damaged`, ""},
