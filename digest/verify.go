@@ -183,8 +183,15 @@ func (o *VerifyOptions) withDefaults() (VerifyOptions, error) {
 // until then, and is nil only if the options are at fault.
 //
 // Memory is bounded by Parallel times about 2 MiB, the digests that are read ahead, the
-// findings, and some 300 bytes for each trace file of the three days being looked at.
+// findings, some 300 bytes for each sealed trace file of the three days being looked at, and
+// about 100 MB for files that no digest mentions. Of more of these, and of a bucket with very
+// many files a day, everything is listed twice, and digests are read twice.
 func Verify(ctx context.Context, bucket obs.Client, opts *VerifyOptions) (*Report, error) {
+	return verify(ctx, bucket, opts, maxOpen)
+}
+
+// verify is Verify with so many files that no digest mentions kept in memory.
+func verify(ctx context.Context, bucket obs.Client, opts *VerifyOptions, maxOpen int) (*Report, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("digest: verify: %w", err)
@@ -192,6 +199,7 @@ func Verify(ctx context.Context, bucket obs.Client, opts *VerifyOptions) (*Repor
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	v := newVerifier(bucket, o, cancel)
+	v.ledger.maxOpen = maxOpen
 	v.startWorkers(ctx)
 	err = v.run(ctx)
 	if err == nil {
@@ -221,6 +229,8 @@ type verifier struct {
 	ledger     *ledger
 	wanted     map[string]map[int64]claim // heads that no digest was seen for yet, by chain and seq
 	lostChains int                        // of which only heads tell
+	strangers  int                        // chains that began with a digest that can't be trusted
+	earlier    map[string]*beginnings     // by root
 	jobs       chan fileJob
 	workers    sync.WaitGroup
 	abort      context.CancelCauseFunc
@@ -236,7 +246,7 @@ type verifier struct {
 func newVerifier(bucket obs.Client, o VerifyOptions, abort context.CancelCauseFunc) *verifier {
 	v := &verifier{
 		bucket: bucket, VerifyOptions: o, from: minStamp, to: maxStamp, now: o.Now(), keys: keyring{},
-		chains: map[string]*chainState{}, ledger: newLedger(), wanted: map[string]map[int64]claim{},
+		chains: map[string]*chainState{}, ledger: newLedger(), earlier: map[string]*beginnings{}, wanted: map[string]map[int64]claim{},
 		jobs: make(chan fileJob, 4*o.Parallel), abort: abort, report: &Report{},
 	}
 	if !o.AsOf.IsZero() {
@@ -259,7 +269,7 @@ func newVerifier(bucket obs.Client, o VerifyOptions, abort context.CancelCauseFu
 
 // run walks through the bucket and then draws the conclusions.
 func (v *verifier) run(ctx context.Context) error {
-	err := v.walk(ctx)
+	roots, err := v.walk(ctx)
 	if err == nil {
 		err = v.settleHeads(ctx)
 	}
@@ -271,7 +281,8 @@ func (v *verifier) run(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := v.settleFiles(ctx); err != nil {
+	defer v.stopBeginnings()
+	if err := v.settleFiles(ctx, roots); err != nil {
 		return err
 	}
 	v.settleChains(ctx)
@@ -279,23 +290,22 @@ func (v *verifier) run(ctx context.Context) error {
 }
 
 // walk reads the digests of every root, day by day.
-func (v *verifier) walk(ctx context.Context) error {
-	roots, err := v.roots(ctx)
-	if err != nil {
-		return err
+func (v *verifier) walk(ctx context.Context) (roots []string, err error) {
+	if roots, err = v.roots(ctx); err != nil {
+		return nil, err
 	}
 	if err := v.trust(ctx, roots); err != nil {
-		return err
+		return nil, err
 	}
 	for _, h := range v.Heads {
 		v.claimed(claim{Head: h, by: "the heads given"})
 	}
 	for _, root := range roots {
 		if err := v.walkRoot(ctx, root); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return roots, nil
 }
 
 // found takes down a finding. If there is no room, the worse ones are kept.

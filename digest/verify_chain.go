@@ -153,7 +153,7 @@ func (v *verifier) count(ctx context.Context, c *chainState, l *loaded) {
 		c.covered = true
 	}
 	if d.End <= v.from || d.Start >= v.to {
-		v.ledger.mentionAll(d)
+		v.ledger.mentionAll(l)
 		return
 	}
 	if v.BucketName != "" && d.Bucket != v.BucketName {

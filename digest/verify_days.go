@@ -181,6 +181,9 @@ func digestKeys(ctx context.Context, bucket obs.Client, d day) ([]keyed, error) 
 			}
 			if info, ok := ParseKey(o.Key); ok && info.Kind == DigestFile {
 				found = append(found, keyed{o.Key, info})
+				if len(found) > maxDayDigests {
+					return tooManyDigests(d)
+				}
 			}
 		}
 		return nil

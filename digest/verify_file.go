@@ -36,6 +36,7 @@ func (v *verifier) startWorkers(ctx context.Context) {
 
 // checkFiles hands the trace files of a digest to the workers.
 func (v *verifier) checkFiles(ctx context.Context, l *loaded) {
+	v.ledger.mentionLate(l)
 	for i, f := range l.digest.Files {
 		j := fileJob{File: f}
 		if x := l.digest.Extension; x != nil {

@@ -10,52 +10,81 @@ import (
 
 // settleFiles draws the conclusions from the files that no digest mentions and those that
 // are not there.
-func (v *verifier) settleFiles(ctx context.Context) error {
-	bySize := map[int64][]int{} // of v.absent
-	for i, j := range v.absent {
-		if j.detail != nil {
-			bySize[j.detail.Size] = append(bySize[j.detail.Size], i)
-		}
-	}
-	moved := map[int]bool{}
-	s := newSummarizer()
+func (v *verifier) settleFiles(ctx context.Context, roots []string) error {
+	m := v.newMoves()
 	for _, key := range slices.Sorted(maps.Keys(v.ledger.files)) {
-		f := v.ledger.files[key]
-		if f.mentioned {
-			continue
+		if f := v.ledger.files[key]; !f.mentioned {
+			if err := v.settleFile(ctx, m, key, f); err != nil {
+				return err
+			}
 		}
-		if err := ctx.Err(); err != nil {
-			return err
+	}
+	if v.ledger.crowded {
+		v.ledger.files = nil
+		for _, root := range roots {
+			if err := v.lookAgain(ctx, m, root); err != nil {
+				return err
+			}
 		}
-		from := v.movedFrom(ctx, s, key, bySize[f.size], moved)
-		if from >= 0 {
-			moved[from] = true
-			v.found(v.absent[from].finding(FileMoved, "it lies under %s", key))
-			continue
-		}
-		unmentioned, err := v.unmentioned(ctx, key, f)
-		if err != nil {
-			return err
-		}
-		v.found(unmentioned)
 	}
 	for i, j := range v.absent {
-		if !moved[i] {
+		if !m.done[i] {
 			v.found(j.finding(FileDeleted, "it is sealed and not there"))
 		}
 	}
 	return nil
 }
 
+// settleFile says what a file is that no digest mentions.
+func (v *verifier) settleFile(ctx context.Context, m *moves, key string, f listed) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if from := v.movedFrom(ctx, m, key, f); from >= 0 {
+		m.done[from] = true
+		v.found(v.absent[from].finding(FileMoved, "it lies under %s", key))
+		return nil
+	}
+	unmentioned, err := v.unmentioned(ctx, key, f)
+	if err != nil {
+		return err
+	}
+	v.found(unmentioned)
+	return nil
+}
+
+// moves finds the places that absent files were moved to.
+type moves struct {
+	bySize     map[int64][]int // indexes of verifier.absent
+	done       map[int]bool    // those that were found
+	summarizer *summarizer
+	tries      int // how many more files may be read
+}
+
+// maxMoveTries is how many files that no digest mentions are read for each absent file, to
+// find out whether it is one of them: it might have the size of very many.
+const maxMoveTries = 100
+
+func (v *verifier) newMoves() *moves {
+	m := &moves{bySize: map[int64][]int{}, done: map[int]bool{}, summarizer: newSummarizer(), tries: maxMoveTries * len(v.absent)}
+	for i, j := range v.absent {
+		if j.detail != nil {
+			m.bySize[j.detail.Size] = append(m.bySize[j.detail.Size], i)
+		}
+	}
+	return m
+}
+
 // movedFrom returns which of the absent files lies under a key now, or -1.
-func (v *verifier) movedFrom(ctx context.Context, s *summarizer, key string, candidates []int, moved map[int]bool) int {
-	left := slices.DeleteFunc(slices.Clone(candidates), func(i int) bool { return moved[i] })
-	if len(left) == 0 {
+func (v *verifier) movedFrom(ctx context.Context, m *moves, key string, f listed) int {
+	left := slices.DeleteFunc(slices.Clone(m.bySize[f.size]), func(i int) bool { return m.done[i] })
+	if len(left) == 0 || m.tries == 0 {
 		return -1
 	}
+	m.tries--
 	j := v.absent[left[0]]
 	j.Object = key
-	sum, _, err := v.summarize(ctx, s, j)
+	sum, _, err := v.summarize(ctx, m.summarizer, j)
 	if err != nil {
 		return -1
 	}
@@ -232,8 +261,8 @@ func (v *verifier) validationWasOff(ctx context.Context, chains []*chainState, f
 	if v.From.IsZero() && v.To.IsZero() {
 		return offUnproven, nil
 	}
-	none, err := v.firstInRange(ctx, file, first)
-	if err != nil || !none {
+	earlier, err := v.sealedBefore(ctx, file, first)
+	if err != nil || earlier {
 		return offNever, err
 	}
 	return offUnproven, nil
@@ -284,30 +313,6 @@ func (v *verifier) nextStart(ended *chainState, chains []*chainState) Stamp {
 		}
 	}
 	return start
-}
-
-// firstInRange reports whether there is no digest outside of the time range that might
-// mention the file: none before it, or none at all if none was seen.
-func (v *verifier) firstInRange(ctx context.Context, file KeyInfo, first Stamp) (bool, error) {
-	for d, err := range days(ctx, v.bucket, file.Root, minStamp) {
-		if err != nil {
-			return false, err
-		}
-		if d.date > first {
-			break
-		}
-		digests, err := digestKeys(ctx, v.bucket, d)
-		if err != nil {
-			return false, err
-		}
-		for _, k := range digests {
-			c := chainState{folder: k.info}
-			if c.mayHave(file) && k.info.Time < first {
-				return false, nil
-			}
-		}
-	}
-	return true, nil
 }
 
 // openFinding returns the note that a chain has not ended.

@@ -4,65 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
-
-	"github.com/cloudtraceservice/cts/obs"
 )
-
-// ledger has the trace files that were listed or mentioned by a digest in the last days,
-// by key.
-type ledger struct {
-	files map[string]listed
-	open  int // that no digest mentions
-}
-
-// listed is what the list says of a trace file.
-type listed struct {
-	size      int64
-	modTime   Stamp
-	time      Stamp // of the name, or of the folder if there is none or another day in it
-	mentioned bool
-}
-
-func newLedger() *ledger { return &ledger{files: map[string]listed{}} }
-
-// list takes down an object that was listed.
-func (l *ledger) list(o obs.Object, at Stamp) {
-	if _, ok := l.files[o.Key]; !ok {
-		l.files[o.Key] = listed{size: o.Size, modTime: StampOf(o.ModTime), time: at}
-		l.open++
-	}
-}
-
-// mention takes down that a digest mentions a file. It reports whether it is the first.
-func (l *ledger) mention(key string) bool {
-	f, ok := l.files[key]
-	if f.mentioned {
-		return false
-	}
-	if ok {
-		l.open--
-	} else if info, ok := ParseKey(key); ok {
-		f.time = info.Time
-	}
-	f.mentioned = true
-	l.files[key] = f
-	return true
-}
-
-func (l *ledger) mentionAll(d *Digest) {
-	for _, f := range d.Files {
-		l.mention(f.Object)
-	}
-}
-
-// forget drops the mentioned files of three days ago and before.
-func (l *ledger) forget(date Stamp) {
-	for key, f := range l.files {
-		if f.mentioned && f.time < date-2*secondsPerDay {
-			delete(l.files, key)
-		}
-	}
-}
 
 // walkRoot reads the digests below a root day by day. Behind the time range it goes on
 // while there are chains that may go on within it, or files in it that a later digest may
@@ -94,7 +36,7 @@ func (v *verifier) walkRoot(ctx context.Context, root string) error {
 
 // done reports whether nothing behind the time range can matter.
 func (v *verifier) done(root string) bool {
-	if v.ledger.open > 0 {
+	if v.ledger.waits() {
 		return false
 	}
 	for _, c := range v.chains {
@@ -109,8 +51,7 @@ func (v *verifier) done(root string) bool {
 // are returned in the order of their times.
 func (v *verifier) listDay(ctx context.Context, d day) ([]keyed, error) {
 	var digests []keyed
-	known := map[string]bool{}
-	var signatures []string
+	last := "" // digest: its signature object is the next object that is listed
 	for _, folder := range d.folders {
 		for o, err := range v.bucket.List(ctx, folder, nil) {
 			if err != nil {
@@ -118,29 +59,32 @@ func (v *verifier) listDay(ctx context.Context, d day) ([]keyed, error) {
 			}
 			info, ok := ParseKey(o.Key)
 			switch {
-			case !ok || info.Kind == TraceFile:
-				at := info.Time
-				if !ok || midnight(at) != d.date {
-					at = d.date
-				} else if at < v.from || at >= v.to {
-					continue
-				}
-				v.ledger.list(o, at)
-			case info.Kind == DigestFile:
+			case ok && info.Kind == DigestFile:
 				digests = append(digests, keyed{o.Key, info})
-				known[o.Key] = true
-			case info.Kind == SignatureFile && info.Time > v.from && info.Time < v.to:
-				signatures = append(signatures, o.Key)
+				last = o.Key
+				if len(digests) > maxDayDigests {
+					return nil, tooManyDigests(d)
+				}
+			case ok && info.Kind == SignatureFile && info.Time > v.from && info.Time < v.to:
+				if of := strings.TrimSuffix(o.Key, SignatureSuffix); of != last {
+					v.orphan(ctx, o.Key, of)
+				}
+			default:
+				if f, ok := v.listedAs(o, info, ok, d.date); ok {
+					v.ledger.list(o.Key, f)
+				}
 			}
-		}
-	}
-	for _, key := range signatures {
-		if of := strings.TrimSuffix(key, SignatureSuffix); !known[of] {
-			v.orphan(ctx, key, of)
 		}
 	}
 	sortKeyed(digests)
 	return digests, nil
+}
+
+// maxDayDigests is how many digests of one day and root are read: those of 10,000 chains.
+const maxDayDigests = 250_000
+
+func tooManyDigests(d day) error {
+	return fmt.Errorf("%w: there are more than %d digests in %s: no writers make that many, look who put them there", ErrTooLarge, maxDayDigests, d.folders[0])
 }
 
 // orphan reports a signature object whose digest was not listed. No writer puts one
@@ -182,12 +126,12 @@ func (v *verifier) readDay(ctx context.Context, digests []keyed) error {
 		passed[name] = k.info.Time >= v.to
 	}
 	for l := range v.loadAll(ctx, in) {
-		v.take(ctx, v.chain(l.origin()), l)
+		v.takeFrom(ctx, l)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 	}
-	if v.ledger.open == 0 {
+	if !v.ledger.waits() {
 		return nil
 	}
 	for l := range v.loadAll(ctx, behind) {
@@ -196,10 +140,28 @@ func (v *verifier) readDay(ctx context.Context, digests []keyed) error {
 		}
 		if l.digest != nil && l.doubt == nil && l.err == nil {
 			v.chain(l.origin()).saw(l.slim().digest)
-			v.ledger.mentionAll(l.digest)
+			v.ledger.mentionAll(l)
 		}
 	}
 	return nil
+}
+
+// maxStrangers is how many chains are followed of which no digest could be trusted yet.
+// Whoever writes to the bucket can make up any number.
+const maxStrangers = 10_000
+
+// takeFrom takes a digest that was listed.
+func (v *verifier) takeFrom(ctx context.Context, l *loaded) {
+	info := l.origin()
+	if l.doubt != nil && v.chains[info.chainName()] == nil {
+		if v.strangers >= maxStrangers {
+			v.foundAll(l.faults)
+			v.dismiss(l, nil)
+			return
+		}
+		v.strangers++
+	}
+	v.take(ctx, v.chain(info), l)
 }
 
 // origin returns what the key of the digest says: its own key if that can be trusted.
