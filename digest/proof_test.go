@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
 	"github.com/cloudtraceservice/cts/digest"
+	"github.com/cloudtraceservice/cts/obs"
 )
 
 // findTrace matches a trace by its id.
@@ -175,4 +177,56 @@ func FuzzParseProof(f *testing.F) {
 			t.Fatalf("holds for %q", other)
 		}
 	})
+}
+
+// readCounter counts the objects that are read.
+type readCounter struct {
+	obs.Client
+	files, digests int
+}
+
+func (b *readCounter) Get(ctx context.Context, key string) (io.ReadCloser, obs.Object, error) {
+	if info, _ := digest.ParseKey(key); info.Kind == digest.TraceFile {
+		b.files++
+	} else {
+		b.digests++
+	}
+	return b.Client.Get(ctx, key)
+}
+
+// Whoever says when a trace was recorded, or where it is, does not wait for the whole bucket.
+func TestProveReadsLittle(t *testing.T) {
+	w := newWorld(t, worldOptions{writers: 3, hours: 30, files: 3, traces: 1, trackers: []string{"system", "data", "system"}})
+	a := w.writers[1]
+	key := a.files[20][1]
+	id := fmt.Sprintf("%s-20-1-0", a.chain.ID)
+	info, _ := digest.ParseKey(key)
+	for name, c := range map[string]struct {
+		opts           digest.ProveOptions
+		none           bool
+		files, digests int // at most
+	}{
+		"everywhere":           {digest.ProveOptions{}, false, 300, 400},
+		"time":                 {digest.ProveOptions{Recorded: info.Time.Time()}, false, 4, 8},
+		"time before":          {digest.ProveOptions{Recorded: info.Time.Time().Add(-20 * time.Minute)}, false, 8, 10},
+		"time and tracker":     {digest.ProveOptions{Recorded: info.Time.Time(), Tracker: "data"}, false, 1, 8},
+		"tracker":              {digest.ProveOptions{Tracker: info.Tracker, Service: info.Service}, false, 25, 100},
+		"another tracker":      {digest.ProveOptions{Tracker: "system"}, true, 200, 200},
+		"another service":      {digest.ProveOptions{Service: "OBS"}, true, 0, 200},
+		"file":                 {digest.ProveOptions{Object: key}, false, 1, 65},
+		"another file":         {digest.ProveOptions{Object: a.files[20][0]}, true, 1, 65},
+		"too late":             {digest.ProveOptions{Recorded: info.Time.Time().Add(2 * time.Minute)}, true, 12, 12}, // the chains are complete beyond it soon
+		"no such file":         {digest.ProveOptions{Object: a.files[20][0] + "x"}, true, 0, 200},
+		"file, and after that": {digest.ProveOptions{Object: key, Recorded: info.Time.Time().Add(-20 * time.Minute)}, false, 1, 12},
+	} {
+		b := &readCounter{Client: w.bucket}
+		c.opts.Find = findTrace(id)
+		p, _, err := digest.Prove(t.Context(), b, &c.opts)
+		if c.none != errors.Is(err, digest.ErrNoTrace) || !c.none && (err != nil || p.Object != key) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if b.files > c.files || b.digests > c.digests {
+			t.Errorf("%s: %d trace files and %d digests were read", name, b.files, b.digests)
+		}
+	}
 }

@@ -8,16 +8,20 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/cloudtraceservice/cts"
 	"github.com/cloudtraceservice/cts/digest"
+	"github.com/cloudtraceservice/cts/obs"
 )
 
 // proveFlags are the choices of the command prove.
 type proveFlags struct {
 	bucketFlags
 	id       string
+	tracker  string
+	service  string
 	object   string
 	from, to moment
 	region   string
@@ -38,9 +42,10 @@ func (p *program) prove() *cobra.Command {
 the hashes that lead from the trace to it. Whoever has the proof, the trace and the
 public key can check it, without the bucket and without seeing any other trace.
 
-Making it: the trace file with the trace is searched for, which is quick if you say in
-which file (--object) or when it was sealed (--from, --to). The proof goes to standard
-output or into --out. --trace writes the trace, byte for byte as it was sealed, which
+Making it: the trace file with the trace is searched for, from the time on that the id says
+if it is one that this project made. It is quicker if you say more: the file (--object), when
+the trace was sealed (--from, --to), or its folders (--tracker, --service). The proof goes
+to standard output or into --out. --trace writes the trace, byte for byte as it was sealed, which
 whoever checks the proof needs too. With --key the proof is checked at once.
 
 Checking it: --check names the proof, and TRACE.json holds the trace; "-" is standard
@@ -69,6 +74,8 @@ input. White space around the trace is of no matter; inside, every byte counts.
 	flags.StringVar(&f.object, "object", "", "`KEY` of the trace file that it is in (default: all are searched)")
 	flags.Var(&f.from, "from", "search what was sealed from this time on")
 	flags.Var(&f.to, "to", "search what was sealed before this time")
+	flags.StringVar(&f.tracker, "tracker", "", "search only files in this tracker's folder")
+	flags.StringVar(&f.service, "service", "", "search only files in this service's folder")
 	flags.StringVar(&f.region, "region", "", "search only this region, the folder below CloudTraces")
 	flags.StringVar(&f.out, "out", "-", "`FILE` to write the proof to, which must not be there yet")
 	flags.StringVar(&f.trace, "trace", "", "`FILE` to write the trace to, which must not be there yet")
@@ -92,9 +99,7 @@ func (p *program) makeProof(ctx context.Context, f *proveFlags, name string) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, closeBucket()) }()
-	proof, trace, err := digest.Prove(ctx, bucket, &digest.ProveOptions{
-		Find: isTrace(f.id), Object: f.object, From: f.from.Time, To: f.to.Time, Region: f.region,
-	})
+	proof, trace, err := findProof(ctx, bucket, f)
 	switch {
 	case errors.Is(err, digest.ErrNoTrace) && damaged(err):
 		p.complain(err)
@@ -119,6 +124,22 @@ func (p *program) makeProof(ctx context.Context, f *proveFlags, name string) (er
 		return err
 	}
 	return writeNew(f.out, text, 0o644)
+}
+
+// findProof searches from the time on that the id says, and then everywhere.
+func findProof(ctx context.Context, bucket obs.Client, f *proveFlags) (*digest.Proof, []byte, error) {
+	o := &digest.ProveOptions{
+		Find: isTrace(f.id), Object: f.object, From: f.from.Time, To: f.to.Time, Region: f.region, Tracker: f.tracker, Service: f.service,
+	}
+	if id, err := uuid.Parse(f.id); err == nil && id.Version() == 7 && f.object == "" {
+		o.Recorded = time.Unix(id.Time().UnixTime())
+		proof, trace, err := digest.Prove(ctx, bucket, o)
+		if !errors.Is(err, digest.ErrNoTrace) {
+			return proof, trace, err
+		}
+		o.Recorded = time.Time{}
+	}
+	return digest.Prove(ctx, bucket, o)
 }
 
 // damaged reports whether a search that found nothing has met what is not as it was sealed.

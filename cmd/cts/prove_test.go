@@ -3,6 +3,9 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
 )
 
 func TestProve(t *testing.T) {
@@ -86,6 +89,30 @@ func TestIsTrace(t *testing.T) {
 	} {
 		if got := isTrace(test.id)([]byte(test.text)); got != test.want {
 			t.Errorf("%q in %s: %t", test.id, test.text, got)
+		}
+	}
+}
+
+// The id of a trace says when it was recorded; where that is not so, the search goes on
+// everywhere.
+func TestProveByID(t *testing.T) {
+	at := time.Date(2024, 6, 19, 10, 30, 0, 0, time.UTC) // when newWorld has the third hour dumped
+	for name, early := range map[string]time.Duration{"right": 0, "of another time": -400 * 24 * time.Hour, "of the future": 400 * 24 * time.Hour} {
+		id, err := uuid.NewV7()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, ms := 5, at.Add(early).UnixMilli(); i >= 0; i, ms = i-1, ms>>8 {
+			id[i] = byte(ms)
+		}
+		w := newWorld(t, id.String())
+		w.script(t, []step{
+			{"prove --id " + id.String() + " --key $W/public.pem $W/bucket", exitClean, `^{"version":1,`, ""},
+			{"prove --id " + id.String() + " --tracker system --service ECS $W/bucket", exitClean, `^{"version":1,`, ""},
+			{"prove --id " + id.String() + " --service EVS $W/bucket", exitFailed, "", `no such trace`},
+		})
+		if t.Failed() {
+			t.Fatal(name)
 		}
 	}
 }

@@ -31,10 +31,11 @@ type world struct {
 
 const someID = "trace-2-1"
 
-// newWorld makes a world; each test that changes it has its own.
-func newWorld(t *testing.T) *world {
+// newWorld makes a world; each test that changes it has its own. The trace may have
+// another id.
+func newWorld(t *testing.T, id ...string) *world {
 	t.Helper()
-	w := &world{dir: t.TempDir(), id: someID}
+	w := &world{dir: t.TempDir(), id: append(id, someID)[0]}
 	signer, err := digest.GenerateKey(digest.Ed25519, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	for hour := range 5 {
 		for i := range 4 {
 			tr := &cts.Trace{
-				ID: fmt.Sprintf("trace-%d-%d", hour, i), Name: "deleteServer",
+				ID: strings.ReplaceAll(fmt.Sprintf("trace-%d-%d", hour, i), someID, w.id), Name: "deleteServer",
 				ServiceType: []string{"ECS", "EVS"}[i/2], Time: now.UnixMilli(), RecordTime: now.UnixMilli(),
 			}
 			if _, err := store.Append(t.Context(), []cts.Entry{{Trace: tr}}); err != nil {
