@@ -54,7 +54,7 @@ func (d *Digest) checkSelf() error {
 		return fault("hash algorithm %.20q", x.Hash)
 	case x.Seq < 1 || x.First < 1 || x.Count < 0 || x.CompleteTo < 0:
 		return fault("seq %d, first %d, count %d or complete_to %d is out of range", x.Seq, x.First, x.Count, x.CompleteTo)
-	case x.First+x.Count < x.First:
+	case x.Seq > maxOrdinal || x.First > maxOrdinal || x.Count > maxOrdinal-x.First:
 		return fault("first %d and count %d are out of range", x.First, x.Count)
 	}
 	return nil

@@ -135,6 +135,10 @@ type Head struct {
 	Unchecked bool `json:"unchecked,omitempty"`
 }
 
+// maxOrdinal bounds the numbers of digests and traces in a chain. No chain gets there, and
+// every reader of JSON can tell it from its neighbours.
+const maxOrdinal = 1 << 53
+
 // Check reports, as [ErrInvalid], what is wrong with the form of h.
 func (h Head) Check() error {
 	switch {
@@ -142,7 +146,7 @@ func (h Head) Check() error {
 		return fmt.Errorf("%w: head: chain is not 32 lower-case hex digits", ErrInvalid)
 	case !isHex(h.SHA256, 64):
 		return fmt.Errorf("%w: head: sha256 is not 64 lower-case hex digits", ErrInvalid)
-	case h.Seq < 1 || h.Count < 0:
+	case h.Seq < 1 || h.Seq > maxOrdinal || h.Count < 0 || h.Count > maxOrdinal:
 		return fmt.Errorf("%w: head: seq %d or count %d is out of range", ErrInvalid, h.Seq, h.Count)
 	}
 	if h.Object == "" {
@@ -182,6 +186,9 @@ func Parse(content []byte) (*Digest, error) {
 	if len(content) > MaxBytes {
 		return nil, fmt.Errorf("%w: a digest of more than %d bytes", ErrTooLarge, MaxBytes)
 	}
+	if countValues(content) > maxValues {
+		return nil, fmt.Errorf("%w: a digest of more than %d values", ErrTooLarge, maxValues)
+	}
 	d := &Digest{}
 	if err := json.Unmarshal(content, d); err != nil {
 		return nil, parseError(err)
@@ -206,6 +213,28 @@ func Parse(content []byte) (*Digest, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// maxValues is how many values a digest may have. One of MaxFiles files and MaxHeads heads
+// has about 200,000. Anybody can put more into 16 MiB, which takes far more memory as values.
+const maxValues = 500_000
+
+// countValues returns about how many values there are in JSON: the commas outside of strings.
+func countValues(content []byte) int {
+	n := 0
+	for i := 0; i < len(content); i++ {
+		switch content[i] {
+		case ',':
+			n++
+		case '"':
+			end := stringEnd(content, i+1)
+			if end < 0 {
+				return n
+			}
+			i = end - 1
+		}
+	}
+	return n
 }
 
 // parseError says what is wrong without showing the content.

@@ -120,11 +120,16 @@ func cutShort(err error) error {
 
 // peek skips white space and returns the byte after it, which it does not consume.
 func (e *elements) peek() (byte, error) {
+	skipped := 0
 	for {
 		for ; e.begin < e.end; e.begin++ {
 			if c := e.buf[e.begin]; !isSpace(c) {
 				return c, nil
 			}
+			skipped++
+		}
+		if skipped > maxElement { // a few bytes of gzip may be very many
+			return 0, fmt.Errorf("%w: more than %d bytes of white space", errNotArray, maxElement)
 		}
 		if err := e.fill(); err != nil {
 			return 0, err

@@ -71,6 +71,9 @@ func TestElements(t *testing.T) {
 		"wrong brackets":       {`[{"a":[}]]`, nil},
 		"closed too often":     {`[{}}]`, nil},
 		"something behind":     {`[{}] []`, nil},
+		"a megabyte of spaces": {"[" + strings.Repeat(" ", 1<<20) + "{}" + strings.Repeat("\n", 1<<20) + "]", []string{"{}"}},
+		"too much space":       {"[" + strings.Repeat(" ", 2*maxElement) + "{}]", nil},
+		"and behind":           {"[{}]" + strings.Repeat(" ", 2*maxElement), nil},
 		"too large":            {`["` + strings.Repeat("x", maxElement) + `"]`, nil},
 		"as large as may be":   {`["` + strings.Repeat("x", maxElement-2) + `"]`, []string{`"` + strings.Repeat("x", maxElement-2) + `"`}},
 	} {

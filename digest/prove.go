@@ -223,6 +223,9 @@ func (p *prover) file(ctx context.Context, key string, detail FileDetail) (index
 		return -1, nil, err
 	}
 	defer body.Close() //nolint:errcheck // only read from
+	if object.Size != detail.Size {
+		return -1, nil, fmt.Errorf("%w: the trace file has another size than when it was sealed", ErrInvalid)
+	}
 	index = -1
 	p.leaves = p.leaves[:0]
 	sum, fault, err := p.summarizer.run(io.LimitReader(body, detail.Size+1), false, func(leaf []byte) error {
@@ -238,7 +241,7 @@ func (p *prover) file(ctx context.Context, key string, detail FileDetail) (index
 	switch {
 	case err != nil:
 		return -1, nil, err
-	case sum.Size < min(object.Size, detail.Size):
+	case sum.Size < detail.Size:
 		return -1, nil, io.ErrUnexpectedEOF
 	case fault != nil || sum.Size != detail.Size || hex.EncodeToString(sum.SHA256[:]) != detail.SHA256 || hex.EncodeToString(sum.Root[:]) != detail.Root:
 		return -1, nil, fmt.Errorf("%w: the trace file is not as it was sealed", ErrInvalid)

@@ -87,7 +87,7 @@ type VerifyOptions struct {
 	// Default: time.Now.
 	Now func() time.Time
 
-	// Parallel is how many objects are read at one time, at least 1. More than there
+	// Parallel is how many objects are read at one time, 1 to 1,024. More than there
 	// are processors pays where the bucket is far away.
 	// Default: GOMAXPROCS.
 	Parallel int
@@ -112,6 +112,7 @@ type Span struct {
 const (
 	defaultGrace       = 2 * time.Hour
 	defaultMaxFindings = 10_000
+	maxParallel        = 1024
 )
 
 // withDefaults returns a checked copy.
@@ -151,8 +152,11 @@ func (o *VerifyOptions) withDefaults() (VerifyOptions, error) {
 			faults = append(faults, fmt.Errorf("head %d: %w", i, err))
 		}
 	}
-	if c.Retention < 0 || c.Grace < 0 || c.Parallel < 0 || c.MaxFindings < 0 {
-		fault("Retention, Grace, Parallel or MaxFindings is negative")
+	if c.Retention < 0 || c.Grace < 0 || c.MaxFindings < 0 {
+		fault("Retention, Grace or MaxFindings is negative")
+	}
+	if c.Parallel < 0 || c.Parallel > maxParallel {
+		fault("Parallel is %d: want up to %d", c.Parallel, maxParallel)
 	}
 	if c.Grace == 0 {
 		c.Grace = defaultGrace

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -52,6 +53,9 @@ func openFolder(ctx context.Context, name string, f bucketFlags) (bucketFolder, 
 	if where, ok := strings.CutPrefix(name, "s3://"); ok {
 		bucket, folder, _ := strings.Cut(where, "/")
 		client, err := s3obs.New(ctx, bucket, &s3obs.Options{Endpoint: f.endpoint, Region: f.region, PathStyle: f.pathStyle})
+		if errors.Is(err, obs.ErrInvalid) {
+			return bucketFolder{}, nil, usageError{err}
+		}
 		if err != nil {
 			return bucketFolder{}, nil, err
 		}
@@ -60,7 +64,7 @@ func openFolder(ctx context.Context, name string, f bucketFlags) (bucketFolder, 
 		}
 		return bucketFolder{client, folder}, func() error { return nil }, nil
 	}
-	if strings.Contains(name, "://") {
+	if strings.Contains(name, "://") || strings.HasPrefix(name, "s3:") {
 		return bucketFolder{}, nil, usagef("BUCKET %q: want a folder, or s3://NAME[/FOLDER]", name)
 	}
 	if info, err := os.Stat(name); err != nil {

@@ -110,8 +110,8 @@ func (p *program) verifyOptions(f *verifyFlags) (*digest.VerifyOptions, error) {
 		return nil, usagef("--key-history needs --root, or anybody could have written it")
 	case !f.from.IsZero() && !f.to.IsZero() && !f.from.Before(f.to.Time):
 		return nil, usagef("--to is not behind --from")
-	case f.parallel < 0:
-		return nil, usagef("--parallel must not be negative")
+	case f.parallel < 0 || f.parallel > 1024:
+		return nil, usagef("--parallel %d: want 1 to 1024", f.parallel)
 	case f.serial < 0 || f.serial > 0 && f.root == "":
 		return nil, usagef("--min-history must not be negative, and needs --root")
 	}

@@ -149,7 +149,7 @@ func TestVerifyFails(t *testing.T) {
 		{"verify --key $W/garbage --heads $W/garbage --heads $W/badhead $W/bucket", exitFailed, "", `garbage: .*not PEM.*garbage, line 1: .*badhead, line 2: `},
 		{"verify --root " + strings.Repeat("0", 64) + " --key-history $W/garbage $W/bucket", exitFailed, `verdict: not checked\n`, `key history`},
 		{"verify --key $W/public.pem gs://bucket", exitUsage, "", `want a folder, or s3://NAME`},
-		{"verify --key $W/public.pem s3://", exitFailed, "", `the bucket's name`},
+		{"verify --key $W/public.pem s3://", exitUsage, "", `the bucket's name`},
 		{"verify --key $W/other.pem $W/bucket", exitFound, `damage: key-unknown .*verdict: damaged`, ""},
 		{"verify --key $W/public.pem --bucket-name other $W/bucket", exitFound, `damage: digest-moved .*verdict: damaged`, ""},
 		{"verify --key $W/public.pem --writer nobody $W/bucket", exitFound, `damage: writer-missing: .*verdict: damaged`, ""},
