@@ -109,9 +109,9 @@ func TestVerifyGarbage(t *testing.T) {
 	}
 	for round := range rounds {
 		w := newWorld(t, worldOptions{writers: 1, hours: 2, files: 1, traces: 1})
-		real := w.keys()
+		keys := w.keys()
 		var contents [][]byte
-		for _, key := range real {
+		for _, key := range keys {
 			content, _ := w.get(key)
 			contents = append(contents, content)
 		}

@@ -212,8 +212,15 @@ func (v *vandal) copyElsewhere() *mutation {
 		return nil // the digest for such a file may still come
 	}
 	places := [][2]string{
-		{"/2026/03/", "/2026/03/"}, {"/2026/03/", "/2026/3/"}, {"/03/2", "/04/2"}, {"/03/2", "/01/2"},
-		{"/system/", "/data/"}, {"/system/", "/%/"}, {"/eu-de/", "/eu-nl/"}, {"/eu-de/", "/eu-de/project/"}, {"/eu-de/", "/eu-de/2026/"},
+		{"/2026/03/", "/2026/03/"},
+		{"/2026/03/", "/2026/3/"},
+		{"/03/2", "/04/2"},
+		{"/03/2", "/01/2"},
+		{"/system/", "/data/"},
+		{"/system/", "/%/"},
+		{"/eu-de/", "/eu-nl/"},
+		{"/eu-de/", "/eu-de/project/"},
+		{"/eu-de/", "/eu-de/2026/"},
 	}
 	place := places[v.random.IntN(len(places))]
 	to := strings.Replace(from, place[0], place[1], 1)

@@ -2,6 +2,8 @@ package digest_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,5 +83,36 @@ func TestVerifyOddPlaces(t *testing.T) {
 		if r := w.verify(nil); !has(r, want, place) || r.OK() {
 			t.Errorf("%s:\n%s", place, findings(r))
 		}
+	}
+}
+
+// A copy of everything under another name proves nothing, and is no clean bucket.
+func TestVerifyCopiedRoot(t *testing.T) {
+	for name, c := range map[string]struct {
+		to    string
+		kinds []digest.ObjectKind
+		want  map[digest.Kind]int
+	}{
+		"all":         {"CloudTraces/eu-nl", anyKind, found{digest.DigestMoved: 8, digest.FileUnproven: 8}},
+		"a project":   {worldRoot + "/project", anyKind, found{digest.DigestMoved: 8, digest.FileUnproven: 8}},
+		"files":       {"CloudTraces/eu-nl", anyKind[:1], found{digest.FileUnproven: 8}},
+		"signatures":  {"CloudTraces/eu-nl", anyKind[2:], found{digest.SignatureAdded: 8}},
+		"not digests": {"CloudTraces/eu-nl", []digest.ObjectKind{digest.TraceFile, digest.SignatureFile}, found{digest.FileUnproven: 8, digest.SignatureAdded: 8}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, worldOptions{writers: 2, hours: 4, files: 1, traces: 1})
+			for _, key := range w.keys() {
+				if info, _ := digest.ParseKey(key); slices.Contains(c.kinds, info.Kind) {
+					content, o := w.get(key)
+					w.put(c.to+strings.TrimPrefix(key, worldRoot), content, o.Metadata)
+				}
+			}
+			r := w.verify(nil)
+			wantKinds(t, r, c.want)
+			if r.OK() {
+				t.Error("the report is clean")
+			}
+			wantKinds(t, w.verify(func(o *digest.VerifyOptions) { o.Region = "eu-de" }), found{})
+		})
 	}
 }
