@@ -36,8 +36,8 @@
 // # Keys
 //
 // Signatures are RSASSA-PKCS1-v1_5 with SHA-256, as those of CTS, or Ed25519. Public keys
-// are given to the one who verifies, or a signed [KeyHistory] with the fingerprint of its
-// root key.
+// are given to the one who verifies, or the fingerprint of a root key, which signs a
+// [KeyHistory] that [PublishKeyHistory] puts into the bucket.
 //
 // FORMAT.md describes every byte.
 package digest

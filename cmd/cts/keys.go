@@ -178,7 +178,7 @@ func (f *keysFlags) when() digest.Stamp {
 func (p *program) editKey(f *keysFlags, args []string, edit func(h *digest.KeyHistory, id string) error) error {
 	return p.editHistory(f, args[0], false, func(h *digest.KeyHistory) error {
 		id := args[1]
-		if !slices.ContainsFunc(h.Keys, func(r digest.KeyRecord) bool { return r.KeyID == id }) && len(id) != 32 {
+		if len(id) != 32 || !isHex(id) {
 			keys, err := p.readPublicKeys(args[1:])
 			if err != nil {
 				return err
@@ -315,8 +315,11 @@ func (p *program) printHistory(h *digest.KeyHistory, fingerprint string) error {
 // checkFingerprint checks the form of a fingerprint that was given, and takes capitals.
 func checkFingerprint(text *string) error {
 	*text = strings.ToLower(*text)
-	if *text != "" && (len(*text) != 64 || strings.Trim(*text, "0123456789abcdef") != "") {
+	if *text != "" && (len(*text) != 64 || !isHex(*text)) {
 		return usagef("--root: want the fingerprint of a key, 64 hex digits, as keygen prints it")
 	}
 	return nil
 }
+
+// isHex reports whether a text has lower-case hex digits only.
+func isHex(text string) bool { return strings.Trim(text, "0123456789abcdef") == "" }

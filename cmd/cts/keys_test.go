@@ -53,6 +53,7 @@ func TestKeys(t *testing.T) {
 		{"keys revoke " + key + "$W/keys.json " + strings.Repeat("0", 32), exitFailed, "", `is not in the history`},
 		{"keys revoke " + key + "$W/keys.json $W/none.pem", exitFailed, "", `none.pem`},
 		{"verify --root " + fingerprint + " --key-history $W/keys.json $W/bucket", exitFound, `damage: key-invalid .*revoked`, ""},
+		{"keys revoke " + key + "$W/keys.json a-file-whose-name-has-32-letters", exitFailed, "", `a-file-whose-name-has-32-letters: no such file|cannot find`},
 		{"keys publish $W/keys.json $W/bucket", exitClean, `serial +4`, ""},
 		{"verify --root " + fingerprint + " $W/bucket", exitFound, `damage: key-invalid .*revoked`, ""},
 	})
