@@ -235,6 +235,7 @@ type verifier struct {
 	lostChains int                        // of which only heads tell
 	strangers  int                        // chains that began with a digest that can't be trusted
 	earlier    map[string]*beginnings     // by root
+	outcome    *outcome                   // once the digests were read
 	jobs       chan fileJob
 	workers    sync.WaitGroup
 	abort      context.CancelCauseFunc

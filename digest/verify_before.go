@@ -18,6 +18,11 @@ type beginnings struct {
 // sealer is what the folders of digests tell of their chain.
 type sealer struct{ tracker, service string }
 
+// sealers returns the folders of chains whose digests may mention a file.
+func (i KeyInfo) sealers() [4]sealer {
+	return [4]sealer{{i.Tracker, ""}, {i.Tracker, i.Service}, {"%", ""}, {"%", i.Service}}
+}
+
 // maxSealers bounds the folders that are remembered: anybody can make up any number.
 const maxSealers = 100_000
 
@@ -64,7 +69,7 @@ func (b *beginnings) add(digest KeyInfo) {
 
 // has reports whether a digest that was seen ended before a time and might mention the file.
 func (b *beginnings) has(file KeyInfo, before Stamp) bool {
-	for _, s := range []sealer{{file.Tracker, ""}, {file.Tracker, file.Service}, {"%", ""}, {"%", file.Service}} {
+	for _, s := range file.sealers() {
 		if end, ok := b.ends[s]; ok && end < before {
 			return true
 		}

@@ -2,6 +2,7 @@ package digest
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -53,11 +54,56 @@ type trackerState struct {
 	lost     bool // digests behind the newest one of a chain are missing
 }
 
+// outcome is what is known of all chains once the digests were read. There may be very many
+// files to be judged by it, and very many chains that somebody has made up.
+type outcome struct {
+	trusted  []*chainState // that have a digest which can be trusted, in order of their names
+	doubtful map[KeyInfo]bool
+	trackers map[KeyInfo]trackerState // by root and tracker
+}
+
+// maxTrackers is of how many trackers the state is remembered.
+const maxTrackers = 10_000
+
+func (v *verifier) newOutcome() *outcome {
+	o := &outcome{doubtful: map[KeyInfo]bool{}, trackers: map[KeyInfo]trackerState{}}
+	for _, name := range slices.Sorted(maps.Keys(v.chains)) {
+		if c := v.chains[name]; c.newest != nil {
+			o.trusted = append(o.trusted, c)
+		} else {
+			o.doubtful[KeyInfo{Root: c.folder.Root, Tracker: c.folder.Tracker, Service: c.folder.Service}] = true
+		}
+	}
+	return o
+}
+
+// doubts reports whether a chain of which no digest can be trusted may mention a file.
+func (o *outcome) doubts(file KeyInfo) bool {
+	for _, s := range file.sealers() {
+		if o.doubtful[KeyInfo{Root: file.Root, Tracker: s.tracker, Service: s.service}] {
+			return true
+		}
+	}
+	return false
+}
+
 // tracker returns the state of the tracker of a file.
 func (v *verifier) tracker(file KeyInfo) trackerState {
+	key := KeyInfo{Root: file.Root, Tracker: file.Tracker}
+	t, ok := v.outcome.trackers[key]
+	if !ok {
+		t = v.trackerOf(key)
+		if len(v.outcome.trackers) < maxTrackers {
+			v.outcome.trackers[key] = t
+		}
+	}
+	return t
+}
+
+func (v *verifier) trackerOf(file KeyInfo) trackerState {
 	t := trackerState{newest: minStamp}
-	for _, c := range v.chains {
-		if c.newest == nil || !c.ofTracker(file) {
+	for _, c := range v.outcome.trusted {
+		if !c.ofTracker(file) {
 			continue
 		}
 		t.newest = max(t.newest, c.newest.End)

@@ -12,6 +12,7 @@ import (
 // are not there.
 func (v *verifier) settleFiles(ctx context.Context, roots []string) error {
 	m := v.newMoves()
+	v.outcome = v.newOutcome()
 	for _, key := range slices.Sorted(maps.Keys(v.ledger.files)) {
 		if f := v.ledger.files[key]; !f.mentioned {
 			if err := v.settleFile(ctx, m, key, f); err != nil {
@@ -107,8 +108,8 @@ func (v *verifier) unmentioned(ctx context.Context, key string, f listed) (Findi
 		return Finding{Kind: Foreign, Object: key, Reason: "it is neither a trace file nor a digest"}, nil
 	}
 	var chains []*chainState
-	for _, c := range v.chains {
-		if c.newest != nil && c.mayHave(info) {
+	for _, c := range v.outcome.trusted {
+		if c.mayHave(info) {
 			chains = append(chains, c)
 		}
 	}
@@ -126,7 +127,7 @@ func (v *verifier) unmentioned(ctx context.Context, key string, f listed) (Findi
 		return Finding{}, err
 	}
 	switch {
-	case off == offPaused || off == offUnproven && !v.trusted():
+	case off == offPaused || off == offUnproven && len(v.outcome.trusted) == 0:
 		return Finding{Kind: FileUnvalidated, Object: key, Reason: "it was delivered while its writer made no digests: nothing proves it"}, nil
 	case off == offUnproven:
 		return Finding{Kind: FileUnproven, Object: key, Reason: "no digest of that time and tracker is there; if validation was off then, say so (Unvalidated), or it may have been added"}, nil
@@ -140,16 +141,6 @@ func (v *verifier) unmentioned(ctx context.Context, key string, f listed) (Findi
 		}
 	}
 	return Finding{Kind: FileAdded, Object: key, Reason: reason}, nil
-}
-
-// trusted reports whether there is any digest that can be trusted.
-func (v *verifier) trusted() bool {
-	for _, c := range v.chains {
-		if c.newest != nil {
-			return true
-		}
-	}
-	return false
 }
 
 // stated reports whether a file is of a time for which validation is said to have been off.
@@ -237,13 +228,11 @@ func (v *verifier) validationWasOff(ctx context.Context, chains []*chainState, f
 		return offNever, nil
 	}
 	first, off := maxStamp, offNever
-	for _, c := range v.chains {
-		if len(chains) > 0 && c.newest == nil && c.mayHave(file) { // none of its digests can be trusted
-			first = minStamp
-		}
+	if len(chains) > 0 && v.outcome.doubts(file) {
+		first = minStamp
 	}
 	for _, c := range chains {
-		if at := v.behind(c, chains, f); at != offNever && !open(chains, c, f.time) {
+		if at := v.behind(c, chains, f); at != offNever && off != offPaused && !open(chains, c, f.time) {
 			off = at
 		}
 		if c.first == nil || c.first.seq > 1 {

@@ -211,3 +211,24 @@ func TestVerifyMaxFindingsKeepsDamage(t *testing.T) {
 		t.Errorf("%d more, %d of them damage:\n%s", r.More, r.MoreDamage, findings(r))
 	}
 }
+
+// A file of a time at which two writers had ended, of which one began again, is judged the
+// same each time: by the digests that say that it was a pause.
+func TestVerifyPauseBesideAnEnd(t *testing.T) {
+	w := newWorld(t, worldOptions{writers: 2, hours: 4, files: 1, traces: 1})
+	for _, a := range w.writers {
+		w.cut(a, digest.StampOf(w.now), true)
+	}
+	key := fileKey("system", "ECS", w.now.Add(time.Hour), traceContent(1, "paused"))
+	w.put(key, zip(t, traceContent(1, "paused")), nil)
+	w.now = w.now.Add(5 * time.Hour)
+	a := w.writers[1]
+	a.chain = a.chain.Next(w.now)
+	w.now = w.now.Add(time.Minute)
+	w.deliver(a, 0)
+	w.now = w.now.Add(time.Hour)
+	w.cut(a, digest.StampOf(w.now), false)
+	for range 20 {
+		wantKinds(t, w.verify(nil), found{digest.FileUnvalidated: 1})
+	}
+}
