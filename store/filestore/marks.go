@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"hash/maphash"
 	"slices"
 	"sync/atomic"
 	"unicode/utf8"
@@ -19,12 +20,13 @@ import (
 var marked = newMarkedValues()
 
 type markedValues struct {
+	seed   maphash.Seed // of the marks, which never leave the process
 	values []func(t *cts.Trace) string
 	fields map[cts.Field][]int
 }
 
 func newMarkedValues() *markedValues {
-	m := &markedValues{fields: map[cts.Field][]int{}}
+	m := &markedValues{seed: maphash.MakeSeed(), fields: map[cts.Field][]int{}}
 	for f, columns := range layout.fields {
 		for range columns {
 			m.fields[f] = append(m.fields[f], 0)
@@ -53,8 +55,8 @@ const (
 // marks are the marks of one trace.
 type marks [maxMarks]uint32
 
-// markChunk has the marks of the traces of a chunk, value by value.
-type markChunk [maxMarks][chunkTraces]uint32
+// markChunk has the marks of the traces of a chunk.
+type markChunk [chunkTraces]marks
 
 // markOf returns the mark of a value. One that is not UTF-8 has none: it is stored with
 // other characters in place of what is not.
@@ -65,11 +67,7 @@ func markOf(v string) uint32 {
 	if !utf8.ValidString(v) {
 		return markUnknown
 	}
-	h := uint64(14695981039346656037) // FNV-1a
-	for i := range len(v) {
-		h = (h ^ uint64(v[i])) * 1099511628211
-	}
-	return max(uint32(h^h>>32), markLowest)
+	return max(uint32(maphash.String(marked.seed, v)), markLowest)
 }
 
 // marksOf sets the marks of a trace.
@@ -83,14 +81,14 @@ func (m *marks) of(t *cts.Trace) {
 // of which they see some marks only is none that they pass over wrongly.
 func (c *markChunk) put(at int, m *marks) {
 	for i := range marked.values {
-		atomic.StoreUint32(&c[i][at], m[i])
+		atomic.StoreUint32(&c[at][i], m[i])
 	}
 }
 
 // get returns the marks of a trace.
 func (c *markChunk) get(at int) (m marks) {
 	for i := range marked.values {
-		m[i] = atomic.LoadUint32(&c[i][at])
+		m[i] = atomic.LoadUint32(&c[at][i])
 	}
 	return m
 }
@@ -98,7 +96,7 @@ func (c *markChunk) get(at int) (m marks) {
 // noteMarks makes the marks of a trace that has none.
 func (v *view) noteMarks(ordinal int, t *cts.Trace) {
 	c, at := v.marksAt(ordinal)
-	if atomic.LoadUint32(&c[0][at]) == markUnknown {
+	if atomic.LoadUint32(&c[at][0]) == markUnknown {
 		var m marks
 		m.of(t)
 		c.put(at, &m)
@@ -180,7 +178,7 @@ func (t *markTest) judge(c *markChunk, at int) answer {
 func (t *markTest) value(c *markChunk, at int) answer {
 	empty := true
 	for _, i := range t.values {
-		switch mark := atomic.LoadUint32(&c[i][at]); mark {
+		switch mark := atomic.LoadUint32(&c[at][i]); mark {
 		case markUnknown:
 			return maybe
 		case markEmpty:

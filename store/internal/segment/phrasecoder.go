@@ -89,9 +89,7 @@ type phraseCoder struct {
 	nodes  int32
 	filled int
 
-	words  *wordWriter // if set, it is given the words of the texts
-	serial uint32      // of the block that is being written
-	noted  []uint32    // of each token the last block in which the word writer got it
+	words *wordWriter // if set, it is given the words of the texts
 
 	ids   []int32 // of the tokens of a text
 	ends  []int32
@@ -120,7 +118,6 @@ func newPhraseCoder(t *phraseTable) *phraseCoder {
 			}
 		})
 	}
-	c.noted = make([]uint32, len(c.tokens.tokens))
 	c.codes = make([]uint32, len(t.lengths))
 	for i, s := range t.symbols {
 		l := t.lengths[s]
@@ -207,27 +204,23 @@ func (c *phraseCoder) tokenize(text []byte) {
 		c.ids = append(c.ids, id)
 		c.ends = append(c.ends, int32(to))
 		if c.words != nil && from >= behind && byteClass[text[from]] != 0 {
-			behind = c.noteWord(text, from, to, h, id)
+			behind = c.note(text, from, to, h)
 		}
 	})
 }
 
-// noteWord gives the word that begins with a token to the word writer, unless it has had it of
-// this block, and returns where the word ends.
-func (c *phraseCoder) noteWord(text []byte, from, to int, h uint64, id int32) int {
-	end := to
+// note gives the word that begins with a token of that hash to the word writer, and
+// returns where the word ends.
+func (c *phraseCoder) note(text []byte, from, to int, h uint64) (end int) {
+	end = to
 	for end < len(text) && byteClass[text[end]] != 0 {
 		end++
 	}
-	switch {
-	case end > to: // a word is a token, but for a long one
-		c.words.word(bytesView(text[from:end]))
-	case id < 0 || c.tokens.tokens[id] != string(text[from:to]):
-		c.words.note(h, bytesView(text[from:to]))
-	case c.noted[id] != c.serial:
-		c.noted[id] = c.serial
-		c.words.note(h, bytesView(text[from:to]))
+	word := bytesView(text[from:end])
+	if end > to { // a word is a token, but for a long one
+		h = wordKey(word)
 	}
+	c.words.note(h, word)
 	return end
 }
 
@@ -320,7 +313,6 @@ func (c *phraseCoder) word(token []byte) {
 func (c *phraseCoder) block(dst []byte, r *TextReader) []byte {
 	dst = binary.AppendUvarint(dst, uint64(r.texts))
 	c.out = c.out[:0]
-	c.serial++
 	for row := range int(r.rows) {
 		from := len(c.out)
 		for i := range r.texts {

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"maps"
 	"slices"
 )
@@ -26,6 +27,10 @@ type wordWriter struct {
 	words, grams int               // in the table
 	flags        byte
 
+	seen   *[1 << 10]seenWord // words that were noted lately
+	seed   maphash.Seed
+	serial uint32 // of the open block
+
 	directory []byte
 	slots     []byte
 }
@@ -46,8 +51,14 @@ func (w *wordWriter) add(text string) {
 
 func (w *wordWriter) word(word string) { w.note(wordKey(word), word) }
 
-// note notes that the open block has a word, of which the key is given. The grams of a
-// word are noted even if its key is there: it may be that of another word.
+// seenWord is a word that the open block is known to have. Its second hash is one that
+// nobody can find another word for: a word must not hide behind one with the same key.
+type seenWord struct {
+	key, second uint64
+	serial      uint32 // of the block
+}
+
+// note notes that the open block has a word, of which the key is given.
 func (w *wordWriter) note(key uint64, word string) {
 	if w.prints < 0 {
 		return
@@ -56,7 +67,14 @@ func (w *wordWriter) note(key uint64, word string) {
 		w.table, w.places = make([]uint64, 1<<13), make([]byte, 1<<13)
 		w.flags = knowsWords | knowsGrams
 		w.few = map[uint64][]byte{}
+		w.seen, w.seed = new([1 << 10]seenWord), maphash.MakeSeed()
 	}
+	seen := &w.seen[key>>7&(1<<10-1)]
+	now := seenWord{key, maphash.String(w.seed, word), w.serial}
+	if *seen == now {
+		return
+	}
+	*seen = now
 	if w.flags&knowsWords != 0 {
 		if w.put(key) {
 			w.words++
@@ -157,6 +175,7 @@ func (w *wordWriter) endBlock(rows int) {
 		return
 	}
 	w.block++
+	w.serial++
 	w.rows += rows
 	if w.words > 1024+wordsPerRow*w.rows || w.grams > 1024+gramsPerRow*w.rows {
 		w.thin()
