@@ -26,7 +26,15 @@ import (
 // alone, so that the same content gives the same bytes.
 
 // partBytes is the length of content from which on a part is compressed.
-const partBytes = 512 << 10
+const partBytes = 256 << 10
+
+// The content that is in no part yet is in chunks, the first ones of a file small, for
+// there may be many files and few traces in each. Full chunks are used again, and none
+// grows: a buffer that does is copied again and again while it fills.
+const (
+	firstChunk = 4 << 10
+	fullChunk  = 64 << 10
+)
 
 // gzipHeader has neither name nor time.
 var gzipHeader = [...]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}
@@ -34,7 +42,7 @@ var gzipHeader = [...]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}
 // packer compresses for a Dumper. It keeps what can be used again.
 type packer struct {
 	workers int
-	buffers sync.Pool // of *[]byte, with room for a part
+	chunks  sync.Pool // of *[fullChunk]byte
 	zippers sync.Pool // of *zipper
 }
 
@@ -65,14 +73,12 @@ func (p *packing) wait() error { return errors.Join(p.err, p.group.Wait()) }
 
 // pack compresses content into a part, now or soon. It blocks while all workers are
 // busy. The content is the packing's from now on.
-func (p *packing) pack(content []byte, last bool) *filePart {
+func (p *packing) pack(content pieces, last bool) *filePart {
 	part := &filePart{}
-	work := func() (err error) {
-		part.data, err = p.deflate(content, last)
-		if cap(content) <= 2*partBytes && cap(content) >= partBytes {
-			content = content[:0]
-			p.buffers.Put(&content)
-		}
+	work := func() error {
+		data, err := p.deflate(content, last)
+		part.data = pieces{data}
+		p.recycle(content)
 		return err
 	}
 	if p.workers > 1 {
@@ -84,7 +90,7 @@ func (p *packing) pack(content []byte, last bool) *filePart {
 }
 
 // deflate compresses content independently of what came before.
-func (p *packing) deflate(content []byte, last bool) ([]byte, error) {
+func (p *packing) deflate(content pieces, last bool) ([]byte, error) {
 	z, _ := p.zippers.Get().(*zipper)
 	if z == nil || z.level != p.level {
 		z = &zipper{level: p.level}
@@ -95,7 +101,12 @@ func (p *packing) deflate(content []byte, last bool) ([]byte, error) {
 	}
 	z.b.Reset()
 	z.w.Reset(&z.b)
-	_, err := z.w.Write(content)
+	var err error
+	for _, chunk := range content {
+		if _, err = z.w.Write(chunk); err != nil {
+			break
+		}
+	}
 	switch {
 	case err != nil:
 	case last:
@@ -111,16 +122,28 @@ func (p *packing) deflate(content []byte, last bool) ([]byte, error) {
 	return data, nil
 }
 
-// buffer returns room for a part.
-func (p *packer) buffer() []byte {
-	if b, _ := p.buffers.Get().(*[]byte); b != nil {
-		return *b
+// chunk returns room for content that has so many bytes already.
+func (p *packer) chunk(before int64) []byte {
+	if size := max(firstChunk, 2*before); size < fullChunk {
+		return make([]byte, 0, size)
 	}
-	return make([]byte, 0, partBytes+partBytes/4)
+	if c, _ := p.chunks.Get().(*[fullChunk]byte); c != nil {
+		return c[:0]
+	}
+	return make([]byte, 0, fullChunk)
+}
+
+// recycle takes chunks back that nobody reads any more.
+func (p *packer) recycle(chunks pieces) {
+	for _, c := range chunks {
+		if cap(c) == fullChunk {
+			p.chunks.Put((*[fullChunk]byte)(c[:fullChunk]))
+		}
+	}
 }
 
 // filePart is a part of a trace file as it is stored.
-type filePart struct{ data []byte }
+type filePart struct{ data pieces }
 
 // traceFile is a trace file being built: a JSON array on one line.
 type traceFile struct {
@@ -129,7 +152,8 @@ type traceFile struct {
 	plain  bool         // not compressed
 	pack   *packing     // that compresses
 	tree   *digest.Tree // over its traces; nil if nobody wants to know
-	open   []byte       // the content that is in no part yet
+	open   pieces       // the content that is in no part yet
+	length int          // of that
 	parts  []*filePart
 	traces int
 	bytes  int64 // of the content, those of open too
@@ -153,39 +177,63 @@ func (f *traceFile) add(json []byte, recordTime int64) {
 	if f.traces == 0 {
 		separator = '['
 	}
-	if f.open == nil && len(f.parts) > 0 {
-		f.open = f.pack.buffer()
-	}
-	f.open = append(append(f.open, separator), json...)
-	f.bytes += int64(len(json)) + 1
+	f.write(separator, json)
 	if f.tree != nil {
 		f.tree.Add(json)
 	}
 	if f.traces++; f.traces == 1 || recordTime < f.oldest {
 		f.oldest = recordTime
 	}
-	if len(f.open) >= partBytes {
+	if f.length >= partBytes {
 		f.part(false)
 	}
 }
 
+// write appends a byte and more to the content.
+func (f *traceFile) write(first byte, more []byte) {
+	last := f.room()
+	f.open[last] = append(f.open[last], first)
+	f.length += 1 + len(more)
+	f.bytes += 1 + int64(len(more))
+	for len(more) > 0 {
+		last = f.room()
+		chunk := f.open[last]
+		n := min(len(more), cap(chunk)-len(chunk))
+		f.open[last] = append(chunk, more[:n]...)
+		more = more[n:]
+	}
+}
+
+// room returns which chunk is the last; there is room in it.
+func (f *traceFile) room() int {
+	last := len(f.open) - 1
+	if last < 0 || len(f.open[last]) == cap(f.open[last]) {
+		f.open = append(f.open, f.pack.chunk(f.bytes))
+		last++
+	}
+	return last
+}
+
 // part makes a part of what is open.
 func (f *traceFile) part(last bool) {
-	_, _ = f.hash.Write(f.open) // a hash never fails
+	for _, chunk := range f.open {
+		_, _ = f.hash.Write(chunk) // a hash never fails
+		if !f.plain {
+			f.crc = crc32.Update(f.crc, crc32.IEEETable, chunk)
+		}
+	}
 	if f.plain {
 		f.parts = append(f.parts, &filePart{data: f.open})
 	} else {
-		f.crc = crc32.Update(f.crc, crc32.IEEETable, f.open)
 		f.parts = append(f.parts, f.pack.pack(f.open, last))
 	}
-	f.open = nil
+	f.open, f.length = nil, 0
 }
 
 // finish closes the array and returns the hash of the content.
 func (f *traceFile) finish() (sum [sha256.Size]byte) {
 	if !f.closed {
-		f.open = append(f.open, ']')
-		f.bytes++
+		f.write(']', nil)
 		f.part(true)
 		f.closed = true
 	}
@@ -199,7 +247,7 @@ func (f *traceFile) object() pieces {
 		all = append(all, gzipHeader[:])
 	}
 	for _, p := range f.parts {
-		all = append(all, p.data)
+		all = append(all, p.data...)
 	}
 	if !f.plain {
 		trailer := binary.LittleEndian.AppendUint32(nil, f.crc)
