@@ -73,7 +73,7 @@ func (d *Dumper) work(ctx context.Context, f *delivery) {
 			return
 		}
 		j.stored, j.err = d.put(ctx, j.planned, j.file)
-		if errors.Is(j.err, obs.ErrThrottled) || errors.Is(j.err, obs.ErrNoBucket) {
+		if everywhere(j.err) {
 			over.Store(true)
 		}
 	}
@@ -92,6 +92,12 @@ func (d *Dumper) work(ctx context.Context, f *delivery) {
 		})
 	}
 	_ = group.Wait() // each job has its own error
+}
+
+// everywhere reports whether a failure is one of the bucket as a whole, so that no other
+// object fares better.
+func everywhere(err error) bool {
+	return errors.Is(err, obs.ErrThrottled) || errors.Is(err, obs.ErrNoBucket) || errors.Is(err, obs.ErrArrears)
 }
 
 // errPutOff is the error of a file that was not tried because the bucket wants no more.

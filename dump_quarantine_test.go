@@ -304,7 +304,7 @@ func TestDumpQuarantineOfWhatIsDeniedAlone(t *testing.T) {
 
 // What is the whole bucket's fault sets nothing aside, however long it takes.
 func TestDumpQuarantinesNothingInAnOutage(t *testing.T) {
-	for _, err := range []error{obs.ErrDenied, obs.ErrThrottled, obs.ErrNoBucket, obs.ErrFull, errBroken} {
+	for _, err := range []error{obs.ErrDenied, obs.ErrThrottled, obs.ErrNoBucket, obs.ErrArrears, obs.ErrFull, errBroken} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newDumpWorld()
 			w.add(t, sevenTraces...)

@@ -17,11 +17,12 @@ const (
 	TransferError   TransferState = "error"   // they don't, and the Detail says why
 )
 
-// What may be wrong when the state of the transfer is error. The first two are the
-// words of CTS.
+// What may be wrong when the state of the transfer is error. The first three are
+// the words of CTS.
 const (
 	DetailBucketPolicy = "bucketPolicyError" // the bucket denies access: obs.ErrDenied
 	DetailNoBucket     = "noBucket"          // the bucket is gone: obs.ErrNoBucket
+	DetailArrears      = "arrears"           // the account is in arrears: obs.ErrArrears
 	DetailBucketFull   = "bucketFull"        // there is no room in the bucket: obs.ErrFull
 	DetailThrottled    = "throttled"         // the bucket has asked for fewer calls for longer than MaxAge
 	DetailBucket       = "bucketError"       // anything else with the bucket, for longer than MaxAge
@@ -214,6 +215,8 @@ func detailOf(err error) (detail string, lasting bool) {
 	switch {
 	case errors.Is(err, obs.ErrNoBucket):
 		return DetailNoBucket, true
+	case errors.Is(err, obs.ErrArrears):
+		return DetailArrears, true
 	case errors.Is(err, obs.ErrDenied):
 		return DetailBucketPolicy, true
 	case errors.Is(err, obs.ErrFull):

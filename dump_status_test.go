@@ -24,6 +24,7 @@ func TestDumpStatusOfFaults(t *testing.T) {
 	}{
 		{obs.ErrDenied, cts.DetailBucketPolicy, 0},
 		{obs.ErrNoBucket, cts.DetailNoBucket, 0},
+		{obs.ErrArrears, cts.DetailArrears, 0},
 		{obs.ErrFull, cts.DetailBucketFull, 0},
 		{obs.ErrThrottled, cts.DetailThrottled, 5 * time.Minute},
 		{errBroken, cts.DetailBucket, 5 * time.Minute},
@@ -137,7 +138,7 @@ func TestDumpRidesOutAThrottleStorm(t *testing.T) {
 // A bucket that throttles everything is asked for one file by each worker, and then left
 // alone until the next try.
 func TestDumpStopsAtThrottling(t *testing.T) {
-	for _, err := range []error{obs.ErrThrottled, obs.ErrNoBucket} {
+	for _, err := range []error{obs.ErrThrottled, obs.ErrNoBucket, obs.ErrArrears} {
 		for _, workers := range []int{1, 4} {
 			synctest.Test(t, func(t *testing.T) {
 				w := newDumpWorld()

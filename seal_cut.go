@@ -152,8 +152,8 @@ const maxFailed = 16
 // chain waits for it. It returns an error if there is to be none but this one.
 func (r *sealRound) park(ctx context.Context, err error) error {
 	s := r.state.Sealed
-	everywhere := s == nil || ctx.Err() != nil || errors.Is(err, obs.ErrThrottled) || errors.Is(err, obs.ErrNoBucket) || errors.Is(err, obs.ErrFull)
-	if everywhere || !r.begun {
+	alone := s != nil && ctx.Err() == nil && !everywhere(err) && !errors.Is(err, obs.ErrFull)
+	if !alone || !r.begun {
 		return err
 	}
 	size, planned := len(s.Bytes), 0

@@ -26,6 +26,12 @@ var (
 	// ErrNoBucket means that the bucket or its folder is gone or was never made.
 	ErrNoBucket = errors.New("bucket does not exist")
 
+	// ErrArrears means that the account of the bucket, or of the caller, is in
+	// arrears or suspended, so that the store refuses its calls. Settle the
+	// account; repeating helps only then. A store may hide it behind ErrDenied
+	// where its answer has no text, as that to Head.
+	ErrArrears = errors.New("account in arrears or suspended")
+
 	// ErrFull means that the volume, quota or limit is used up. Free space or
 	// raise it; repeating helps only then.
 	ErrFull = errors.New("no space left in the store")

@@ -76,6 +76,8 @@ func reasonOf(err error) error {
 		return obs.ErrChecksum
 	case "EntityTooLarge", "MetadataTooLarge", "InvalidStorageClass":
 		return obs.ErrInvalid
+	case "InArrearOrInsufficientBalance", "AccountProblem", "UserProjectAccountProblem", "UserDisable":
+		return obs.ErrArrears // of OBS, S3 and OBS, Google, Alibaba
 	case "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
 		"InvalidObjectLocked", "ObjectLocked":
 		return obs.ErrDenied
@@ -83,6 +85,8 @@ func reasonOf(err error) error {
 		return nil // nothing that a right, a wait or another key would mend
 	}
 	switch status {
+	case http.StatusPaymentRequired:
+		return obs.ErrArrears
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return obs.ErrDenied
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:

@@ -126,7 +126,7 @@ func TestSilentServer(t *testing.T) {
 
 func TestAnswersBecomeReasons(t *testing.T) {
 	reasons := []error{
-		obs.ErrNotExist, obs.ErrExists, obs.ErrDenied, obs.ErrThrottled, obs.ErrNoBucket, obs.ErrFull, obs.ErrInvalidKey, obs.ErrInvalid, obs.ErrChecksum,
+		obs.ErrNotExist, obs.ErrExists, obs.ErrDenied, obs.ErrThrottled, obs.ErrNoBucket, obs.ErrArrears, obs.ErrFull, obs.ErrInvalidKey, obs.ErrInvalid, obs.ErrChecksum,
 	}
 	for _, test := range []struct {
 		status int
@@ -140,6 +140,11 @@ func TestAnswersBecomeReasons(t *testing.T) {
 		{403, "AccessDenied", obs.ErrDenied},
 		{403, "SignatureDoesNotMatch", obs.ErrDenied},
 		{403, "SomethingNew", obs.ErrDenied},
+		{403, "InArrearOrInsufficientBalance", obs.ErrArrears},
+		{403, "AccountProblem", obs.ErrArrears},
+		{403, "UserProjectAccountProblem", obs.ErrArrears},
+		{403, "UserDisable", obs.ErrArrears},
+		{402, "SomethingNew", obs.ErrArrears},
 		{403, "QuotaExceeded", obs.ErrFull},
 		{403, "InvalidObjectState", nil},
 		{503, "SlowDown", obs.ErrThrottled},
