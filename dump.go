@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -42,7 +43,11 @@ type DumpSource interface {
 // The store is the queue: however long a bucket is away or throttles, the Dumper holds
 // no more than two cycles, and what it has put and verified is not put again. Faults
 // that last are shown by State and Detail of the [DumperStatus], and pass by
-// themselves when they are mended. Two alarms ask for somebody who looks:
+// themselves when they are mended. One that is of a tracker alone, such as a policy that
+// denies its folder, holds up no other: after MaxAge the tracker is left behind, with a
+// checkpoint of its own, and catches up when it is mended, see [Dumper.Behind]. That holds
+// for 500 trackers, and for some dozens of which it is the digests that are denied; with
+// more of them the Dumper waits. Two alarms ask for somebody who looks:
 //
 //   - Another object lies under the name of a trace file, although names hold the hash
 //     of the content. Somebody has put it there by hand. It is left alone, and the file
@@ -85,6 +90,8 @@ type Dumper struct {
 	verified    map[string]storedFile // files of the plan, by key
 	progress    int64                 // files verified so far
 	retriedAt   time.Time             // when the quarantine was tried
+	anew        bool                  // what was read for the next cycle was given up
+	behindTried map[string]time.Time  // when trackers that are behind failed last
 	sealErr     error                 // why sealing failed in this turn
 	besideErr   error                 // what else failed in this turn beside the delivery
 	markedAt    time.Time             // when the marker was put
@@ -104,6 +111,8 @@ type Dumper struct {
 	failingSince time.Time // zero while the last cycle did not fail
 	lastBeside   error     // what failed in the last turn beside the delivery
 	quarantine   []QuarantinedFile
+
+	behindTrackers []BehindTracker
 }
 
 // NewDumper returns a Dumper from source into bucket; nil options are the defaults.
@@ -128,7 +137,7 @@ func NewDumper(source DumpSource, bucket obs.Client, opts *DumperOptions) (*Dump
 	d := &Dumper{
 		opts: o, source: source, bucket: bucket, packer: packer{workers: o.Workers},
 		turn: make(chan struct{}, 1), reported: places{}, verified: map[string]storedFile{}, quarantineLost: map[string]Position{},
-		failingFiles: map[string]time.Time{}, goodSettings: map[string]TransferOptions{}, badSettings: map[string]error{},
+		behindTried: map[string]time.Time{}, failingFiles: map[string]time.Time{}, goodSettings: map[string]TransferOptions{}, badSettings: map[string]error{},
 		status: DumperStatus{State: TransferEnabled},
 	}
 	if o.Validation != nil {
@@ -189,7 +198,7 @@ func hopeless(err error) bool {
 
 // Flush dumps everything that the store had synced when it was called, however
 // little and young, and returns when it is verified in the bucket, but for files that
-// are quarantined. After Close it is [ErrClosed].
+// are quarantined and trackers that are behind. After Close it is [ErrClosed].
 func (d *Dumper) Flush(ctx context.Context) error {
 	_, err := d.dump(ctx, true)
 	return err
@@ -242,7 +251,7 @@ func (d *Dumper) dump(ctx context.Context, all bool) (progress bool, err error) 
 	defer leave()
 	before := d.progress
 	d.sealErr, d.besideErr = nil, nil
-	err = d.cycles(ctx, all)
+	err = d.allCycles(ctx, all)
 	if err == nil {
 		d.sealAfterCycle(ctx)
 		if d.begun {
@@ -267,6 +276,31 @@ func (d *Dumper) dump(ctx context.Context, all bool) (progress bool, err error) 
 	return d.progress > before, err
 }
 
+// allCycles runs the cycles, and then those of trackers that are behind. When one of these
+// goes with the others again, so do its traces that were passed over.
+func (d *Dumper) allCycles(ctx context.Context, all bool) error {
+	most := maxBehindCycles
+	if all {
+		most = math.MaxInt
+	}
+	for {
+		d.anew = false
+		err := d.cycles(ctx, all)
+		if err == nil && d.begun && d.state.Plan == nil {
+			if len(d.state.Behind) > 0 {
+				d.sealAfterCycle(ctx) // or else there may be no room for more
+			}
+			behind := d.catchUp(ctx, all, most)
+			if !d.begun || ctx.Err() != nil {
+				err = behind
+			}
+		}
+		if err != nil || !d.anew {
+			return err
+		}
+	}
+}
+
 // cycles runs cycles until nothing is due, and waits for the last.
 func (d *Dumper) cycles(ctx context.Context, all bool) error {
 	err := d.resume(ctx)
@@ -281,7 +315,8 @@ func (d *Dumper) cycles(ctx context.Context, all bool) error {
 		if err == nil && d.next != nil && (due || all) && !d.next.empty() {
 			err = d.cycle(ctx)
 		}
-		more = more || !d.begun
+		more = more || !d.begun || d.anew
+		d.anew = false
 	}
 	return errors.Join(err, d.finish(ctx))
 }

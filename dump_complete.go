@@ -31,6 +31,9 @@ func (d *Dumper) completeUpTo(st *dumpState, to int64) int64 {
 	for _, q := range st.Quarantine {
 		to = min(to, q.Oldest)
 	}
+	for _, b := range st.Behind {
+		to = min(to, b.CompleteTo)
+	}
 	return max(to, st.CompleteTo)
 }
 
@@ -62,6 +65,9 @@ func (d *Dumper) mark(ctx context.Context) error {
 	position := d.state.Position
 	for _, q := range d.state.Quarantine {
 		position = min(position, q.From)
+	}
+	for _, b := range d.state.Behind {
+		position = min(position, b.Position)
 	}
 	data, err := json.Marshal(marker{Store: d.state.StoreID, Position: position, CompleteTo: d.state.CompleteTo, Written: now.UnixMilli()})
 	if err != nil {

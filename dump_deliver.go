@@ -111,7 +111,7 @@ func (d *Dumper) finish(ctx context.Context) error {
 		f := d.flying
 		<-f.done
 		d.flying = nil
-		failures, conflicts, refused := d.settle(f)
+		failures, conflicts, refused := d.settle(ctx, f)
 		if err := d.replan(ctx, f.window, conflicts, refused); err != nil {
 			f.window.drop()
 			return errors.Join(append(failures, err)...)
@@ -132,7 +132,7 @@ func (d *Dumper) finish(ctx context.Context) error {
 }
 
 // settle sorts the jobs of a delivery by what became of them.
-func (d *Dumper) settle(f *delivery) (failures []error, conflicts, refused []*job) {
+func (d *Dumper) settle(ctx context.Context, f *delivery) (failures []error, conflicts, refused []*job) {
 	failures = slices.Clone(f.failures)
 	for _, j := range f.jobs {
 		switch {
@@ -148,7 +148,7 @@ func (d *Dumper) settle(f *delivery) (failures []error, conflicts, refused []*jo
 		case errors.Is(j.err, ErrConflict) && j.planned.Attempt < maxAttempts:
 			conflicts = append(conflicts, j)
 			continue
-		case (permanent(j.err) || d.alone(j)) && d.roomFor(j.planned, len(refused)):
+		case permanent(j.err) || d.alone(ctx, j):
 			refused = append(refused, j)
 			continue
 		}
@@ -160,16 +160,24 @@ func (d *Dumper) settle(f *delivery) (failures []error, conflicts, refused []*jo
 }
 
 // replan saves the plan with other keys for files whose key was found taken, and
-// without those that are set aside.
+// without those that are set aside, or whose tracker is left behind because there is no
+// room to set more aside.
 func (d *Dumper) replan(ctx context.Context, w *window, conflicts, refused []*job) error {
 	if len(conflicts)+len(refused) == 0 {
 		return nil
 	}
 	st := d.state
 	st.Plan = st.Plan.clone()
+	aside := d.setAside(&st, refused)
+	out := map[string]bool{}
 	files := st.Plan.Files[:0]
 	for _, f := range st.Plan.Files {
-		if has(refused, f.Key) {
+		if st.apart(st.Plan, f.Tracker) {
+			out[f.Key] = true
+			delete(w.files, f.group())
+			continue
+		}
+		if has(aside, f.Key) {
 			continue
 		}
 		if has(conflicts, f.Key) {
@@ -179,18 +187,52 @@ func (d *Dumper) replan(ctx context.Context, w *window, conflicts, refused []*jo
 		files = append(files, f)
 	}
 	st.Plan.Files = files
-	st.Quarantine = d.quarantineAlso(st.Plan, refused)
+	left := !slices.Equal(st.Behind, d.state.Behind)
 	if err := d.save(ctx, st); err != nil {
 		return err
 	}
-	for _, j := range conflicts {
-		d.conflict(j.planned.Key)
+	if left {
+		d.giveUpNext()
 	}
-	for _, j := range refused {
+	for _, j := range conflicts {
+		if !out[j.planned.Key] {
+			d.conflict(j.planned.Key)
+		}
+	}
+	for _, j := range aside {
 		delete(w.files, j.planned.group())
 		d.alarm(j.planned.Key)
 	}
-	return nil
+	return d.noRoom(refused)
+}
+
+// setAside puts files that were refused into the quarantine of st, and leaves trackers
+// behind of which there are too many. It returns those in the quarantine.
+func (d *Dumper) setAside(st *dumpState, refused []*job) (aside []*job) {
+	p := st.Plan
+	for _, j := range refused {
+		if d.roomFor(j.planned, len(aside)) {
+			aside = append(aside, j)
+		} else {
+			d.leaveCrowding(st, p, j)
+		}
+	}
+	aside = slices.DeleteFunc(aside, func(j *job) bool { return st.apart(p, j.planned.Tracker) })
+	st.Quarantine = slices.Concat(st.Quarantine, d.quarantined(p, aside))
+	d.leaveRefused(st, p, aside)
+	return aside
+}
+
+// noRoom returns the errors of files that were refused and are still in the plan: neither
+// they nor their trackers could be set aside.
+func (d *Dumper) noRoom(refused []*job) error {
+	var errs []error
+	for _, j := range refused {
+		if slices.ContainsFunc(d.state.Plan.Files, func(f plannedFile) bool { return f.Key == j.planned.Key }) {
+			errs = append(errs, fmt.Errorf("cts: trace file %s: %w", j.planned.Key, j.err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func has(jobs []*job, key string) bool {

@@ -39,7 +39,8 @@ func (d *Dumper) key(p *plan, f plannedFile, prefix string) string {
 	sum := sha256.Sum256(id)
 
 	at := time.UnixMilli(p.Time).UTC()
-	region := d.opts.location()
+	region := p.region
+	fill(&region, d.opts.location())
 	var b strings.Builder
 	b.WriteString("CloudTraces/" + region + at.Format("/2006/01/02/") + escapeSegment(f.Tracker) + "/")
 	if !f.Flat {

@@ -9,8 +9,8 @@ import (
 // This file is what a Dumper has to do with retention: it holds traces that are not
 // dumped yet, and passes over those that are gone.
 
-// readAgain reads the traces up to a position into the window again. What is gone is
-// reported.
+// readAgain reads the traces up to a position into the window again, or as many of them as
+// it takes. What is gone is reported.
 func (d *Dumper) readAgain(ctx context.Context, w *window, to Position, lost func(first, last Position)) error {
 	from := w.to
 	for again := true; again; {
@@ -30,12 +30,19 @@ func (d *Dumper) readAgain(ctx context.Context, w *window, to Position, lost fun
 			if e.Position > to {
 				break
 			}
-			if _, err := w.take(e); errors.Is(err, errPlanned) {
+			fits, err := w.take(e)
+			if errors.Is(err, errPlanned) {
 				return err
 			} else if err != nil {
 				d.damaged(err)
 			}
+			if !fits {
+				return nil
+			}
 			from = e.Position
+			if !w.again && w.full(&d.opts) {
+				return nil
+			}
 		}
 	}
 	return nil
@@ -93,6 +100,9 @@ func (d *Dumper) needed() Position {
 	pos := d.state.Position
 	for _, q := range d.state.Quarantine {
 		pos = min(pos, q.From)
+	}
+	for _, b := range d.state.Behind {
+		pos = min(pos, b.Position)
 	}
 	if d.seal != nil {
 		_, _, sealed := d.seal.unsealed(&d.state)

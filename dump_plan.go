@@ -19,9 +19,10 @@ import (
 type dumpState struct {
 	Version    int             `json:"v"`
 	StoreID    string          `json:"store_id"`
-	Position   Position        `json:"position"` // the checkpoint: everything up to it is in the bucket, but for what is in Quarantine
+	Position   Position        `json:"position"` // the checkpoint: everything up to it is in the bucket, but for what is in Quarantine and Behind
 	Plan       *plan           `json:"plan,omitempty"`
 	Quarantine []quarantined   `json:"quarantine,omitempty"`
+	Behind     []behind        `json:"behind,omitempty"`
 	CompleteTo int64           `json:"complete_to,omitempty"` // see DumperStatus, milliseconds since 1970 UTC
 	Chains     []*digest.Chain `json:"chains,omitempty"`      // what is sealed, and what is to be
 	Sealed     *digest.Sealed  `json:"sealed,omitempty"`      // a digest that is being put
@@ -43,7 +44,8 @@ type plan struct {
 	// even if they were enabled meanwhile: they may be any number.
 	Passed int `json:"passed,omitempty"`
 
-	from Position // the checkpoint that it starts from
+	from   Position // the checkpoint that it starts from
+	region string   // in the names; "" for that of the options
 }
 
 // plannedFile is one trace file of a plan.
@@ -198,6 +200,9 @@ func (d *Dumper) cycle(ctx context.Context) error {
 	}
 	if d.seal != nil {
 		if err := d.sealRoom(ctx); err != nil {
+			return err
+		}
+		if err := d.leaveStuck(ctx); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -38,13 +39,14 @@ func permanent(err error) bool {
 	return errors.Is(err, obs.ErrInvalidKey) || errors.Is(err, obs.ErrInvalid) || errors.Is(err, ErrConflict)
 }
 
-// alone reports whether a file has failed for MaxAge with an error that can be its own,
-// while other files of its cycle got through.
-func (d *Dumper) alone(j *job) bool {
+// alone reports whether a file has failed for MaxAge with an error that can be its own or
+// its tracker's, while other files of its cycle got through, or other trackers wait
+// behind it.
+func (d *Dumper) alone(ctx context.Context, j *job) bool {
 	if !errors.Is(j.err, obs.ErrDenied) && !errors.Is(j.err, obs.ErrChecksum) {
 		return false
 	}
-	return d.failing(j.planned.Key) >= d.opts.MaxAge && len(d.verified) > 0
+	return d.failing(j.planned.Key) >= d.opts.MaxAge && (len(d.verified) > 0 || d.othersWait(ctx))
 }
 
 // roomFor reports whether one more file can be set aside, beside so many others.
@@ -59,7 +61,12 @@ func (d *Dumper) roomFor(f plannedFile, others int) bool {
 
 // quarantineAlso returns the quarantine with files of the plan that were refused.
 func (d *Dumper) quarantineAlso(p *plan, refused []*job) []quarantined {
-	all := slices.Clone(d.state.Quarantine)
+	return slices.Concat(d.state.Quarantine, d.quarantined(p, refused))
+}
+
+// quarantined returns the entries for files of the plan that were refused.
+func (d *Dumper) quarantined(p *plan, refused []*job) []quarantined {
+	var all []quarantined
 	now := d.opts.Clock().UnixMilli()
 	for _, j := range refused {
 		all = append(all, quarantined{
@@ -111,8 +118,8 @@ func (d *Dumper) Quarantined() []QuarantinedFile {
 // denies the folder of one tracker. The others are delivered all the same; its
 // traces stay in the store, as retention is told, and are read again from there. It is
 // put under the key that the options give it now, so that another Prefix or Region can
-// mend it. When more than 100 files are refused, the dump stops at the next one, as it
-// does for other failures: then it is not the files.
+// mend it. At most 100 files are set aside: a tracker that has too many of them, or finds
+// no room for its own, goes behind as a whole, see [Dumper.Behind], and is tried here too.
 func (d *Dumper) RetryQuarantined(ctx context.Context) error {
 	ctx, done, err := d.enter(ctx)
 	if err != nil {
@@ -121,7 +128,7 @@ func (d *Dumper) RetryQuarantined(ctx context.Context) error {
 	defer done()
 	err = d.resume(ctx)
 	if err == nil {
-		err = d.retryQuarantined(ctx, true)
+		err = errors.Join(d.retryQuarantined(ctx, true), d.catchUp(ctx, true, math.MaxInt))
 	}
 	d.note(ctx, err)
 	return err
@@ -198,7 +205,7 @@ func (d *Dumper) retryOne(ctx context.Context, q quarantined) error {
 func (d *Dumper) reread(ctx context.Context, q quarantined) (*window, *traceFile, error) {
 	w := d.newWindow(q.From, q.Level)
 	g := q.group()
-	w.again, w.only = true, &g
+	w.again, w.only, w.over = true, &g, nil
 	w.settings[q.Tracker] = q.settings()
 	gone := func(first, last Position) {
 		if first = max(first, d.quarantineLost[q.Key]+1); first <= last {

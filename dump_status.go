@@ -38,7 +38,7 @@ type DumperStatus struct {
 	State  TransferState // whether traces get into the bucket
 	Detail string        // what is wrong if they don't, one of the Detail words
 
-	Position          Position      // everything up to it is verified in the bucket, but for what is quarantined or counted as Damaged, Lost and Passed
+	Position          Position      // everything up to it is verified in the bucket, but for what is quarantined, Behind, or counted as Damaged, Lost and Passed
 	Read              Position      // up to where the log was read; Read - Position is how many positions the bucket lags behind, at least
 	Waiting           int           // traces read that are not in the bucket, but for those in quarantine
 	WaitingBytes      int64         // of their JSON
@@ -53,6 +53,7 @@ type DumperStatus struct {
 	CompleteTo time.Time
 
 	Quarantined    int       // trace files that are set aside, see Dumper.Quarantined
+	Behind         int       // trackers that are behind, see Dumper.Behind
 	OpenChains     int       // chains of digests that are open; without Validation, files that are dumped are in none of them
 	Unsealed       int64     // traces in the bucket that no digest file covers yet; 0 without Validation
 	OldestUnsealed time.Time // when the oldest of them was recorded; zero if there is none
@@ -151,6 +152,11 @@ func (d *Dumper) observe() {
 		d.quarantine = append(d.quarantine, q.file())
 	}
 	st.Quarantined = len(d.quarantine)
+	d.behindTrackers = d.behindTrackers[:0:0]
+	for i := range d.state.Behind {
+		d.behindTrackers = append(d.behindTrackers, d.state.Behind[i].public())
+	}
+	st.Behind = len(d.behindTrackers)
 	st.OpenChains = 0
 	for _, c := range d.state.Chains {
 		if !c.Ended {
@@ -202,6 +208,9 @@ func (d *Dumper) verdict(now time.Time) (TransferState, string) {
 		if lasting || !d.failingSince.IsZero() && now.Sub(d.failingSince) >= d.opts.MaxAge {
 			return TransferError, detail
 		}
+	}
+	if len(d.behindTrackers) > 0 {
+		return TransferError, d.behindTrackers[0].Detail
 	}
 	if d.status.Quarantined > 0 {
 		return TransferError, DetailQuarantine

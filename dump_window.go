@@ -26,8 +26,10 @@ const (
 type window struct {
 	from, to Position // it is the traces in (from, to]; to is the last that was looked at
 	files    map[group]*traceFile
-	again    bool   // it is read for the second time: it takes everything, however much that is
-	only     *group // if set, all other traces are passed over
+	again    bool            // it is read for the second time: it takes everything, however much that is
+	only     *group          // if set, all other traces are passed over
+	tracker  *string         // if set, those of all others are
+	over     map[string]bool // trackers that are behind: theirs are passed over
 
 	pack     *packing
 	sealed   bool
@@ -37,6 +39,7 @@ type window struct {
 
 	names          int // bytes that the trackers and services of the files take in a plan
 	traces, passed int // in the files; of disabled trackers
+	skipped        int // of trackers that are behind
 	bytes          int64
 	oldest, newest int64 // record times of the traces in the files, milliseconds since 1970 UTC
 	since          int64 // earliest record time of all traces
@@ -46,13 +49,13 @@ type window struct {
 func (d *Dumper) newWindow(after Position, level int) *window {
 	return &window{
 		from: after, to: after, files: map[group]*traceFile{},
-		pack: d.packer.begin(level), sealed: d.seal != nil,
+		pack: d.packer.begin(level), sealed: d.seal != nil, over: d.state.passedOver(after),
 		transfer: d.settings, settings: map[string]TransferOptions{}, texts: map[string]string{},
 	}
 }
 
 // empty reports whether nothing was taken in, nor passed over.
-func (w *window) empty() bool { return w.traces+w.passed == 0 }
+func (w *window) empty() bool { return w.traces+w.passed+w.skipped == 0 }
 
 // drop gives a window up.
 func (w *window) drop() {
@@ -72,8 +75,13 @@ func (w *window) take(e Entry) (fits bool, err error) {
 	if err != nil { // stored by somebody who did not keep to what Entry demands
 		return true, &CorruptionError{File: "a trace that is no trace", First: e.Position, Last: e.Position, Err: err}
 	}
-	if w.only != nil && g.tracker != w.only.tracker {
+	if w.only != nil && g.tracker != w.only.tracker || w.tracker != nil && g.tracker != *w.tracker {
 		w.to = e.Position
+		return true, nil
+	}
+	if w.over[g.tracker] {
+		w.note(e, recordTime)
+		w.skipped++
 		return true, nil
 	}
 	settings := w.settingsOf(g.tracker)

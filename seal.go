@@ -131,6 +131,7 @@ type sealing struct {
 	opts   ValidationOptions
 	root   string // what the keys of its digests begin with
 	finder *digest.HeadFinder
+	probes int // which chain's digest is tried first, of those that could not be put
 }
 
 // newSealing returns the sealing of d.
@@ -175,7 +176,7 @@ var errNoValidation = errors.New("cts: the Dumper does not seal: give DumperOpti
 // Seal is [Dumper.Flush], and then seals everything that is delivered, with a digest that
 // ends now for each chain that has something to seal. When it returns nil, every trace
 // that the store had synced when it was called is sealed, but for what is counted as
-// Damaged, Lost and Quarantined. It needs validation to be on.
+// Damaged, Lost and Quarantined, and for trackers that are Behind. It needs validation to be on.
 func (d *Dumper) Seal(ctx context.Context) error { return d.sealAll(ctx, cutPending) }
 
 // EndValidation is [Dumper.Seal], and ends all chains with that: their last digests say

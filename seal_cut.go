@@ -40,6 +40,9 @@ func (d *Dumper) sealRoom(ctx context.Context) error {
 		return nil
 	}
 	err := d.sealDue(ctx)
+	if err != nil && d.begun {
+		err = errors.Join(err, d.leaveStuck(ctx))
+	}
 	if err != nil && d.state.crowded() {
 		return fmt.Errorf("cts: too much is waiting to be sealed: %w", err)
 	}
@@ -106,6 +109,7 @@ type sealRound struct {
 	heads  []digest.Head // of other writers
 	found  bool          // heads are what there is
 	cuts   int
+	probed int             // digests that failed again
 	failed map[string]bool // chains by id that are left alone from now on
 	alarms []error         // what somebody has to look into, beside the error that ended it
 }
@@ -141,12 +145,12 @@ func (r *sealRound) run(ctx context.Context) error {
 
 // maxPlanned and maxPlannedBytes bound the digests that can't be put while others can.
 const (
-	maxPlanned      = 8
-	maxPlannedBytes = MaxStateBytes / 16
+	maxPlanned      = 64
+	maxPlannedBytes = MaxStateBytes / 8
 )
 
 // maxFailed is how many chains may fail before a round gives up: then it is not the chain.
-const maxFailed = 16
+const maxFailed = 80
 
 // park sets the digest aside that could not be put, so that the other chains go on: its
 // chain waits for it. It returns an error if there is to be none but this one.
@@ -180,11 +184,16 @@ func (r *sealRound) park(ctx context.Context, err error) error {
 	return nil
 }
 
+// maxProbes bounds the digests that fail again in one round.
+const maxProbes = 4
+
 // retryPlanned tries the digests again that could not be put. It reports whether one got
 // through; that becomes the one in st that is being put, for what follows from that.
 func (r *sealRound) retryPlanned(ctx context.Context, st *dumpState) (through bool, err error) {
-	for i, c := range st.Chains {
-		if c.Planned == nil || r.failed[c.ID] {
+	for n := range st.Chains { // from another one each time, for only some are tried
+		i := (n + r.seal.probes) % len(st.Chains)
+		c := st.Chains[i]
+		if c.Planned == nil || r.failed[c.ID] || r.probed >= maxProbes {
 			continue
 		}
 		err := c.Planned.Put(ctx, r.bucket)
@@ -194,6 +203,8 @@ func (r *sealRound) retryPlanned(ctx context.Context, st *dumpState) (through bo
 		if err != nil && !errors.Is(err, digest.ErrConflict) {
 			r.failed[c.ID] = true
 			r.alarms = append(r.alarms, fmt.Errorf("cts: sealing: %w", err))
+			r.probed++
+			r.seal.probes = i + 1
 			continue
 		}
 		next := *c

@@ -163,7 +163,22 @@ func (d *Dumper) backlog(ctx context.Context) (n int64, all bool) {
 	for _, q := range d.state.Quarantine {
 		n += int64(q.Traces)
 	}
-	for from, again := d.state.Position, true; again; {
+	behind := map[string]Position{}
+	first := d.state.Position
+	for _, b := range d.state.Behind {
+		behind[b.Tracker] = b.Position
+		first = min(first, b.Position)
+	}
+	w := d.newWindow(first, d.opts.Level)
+	waits := func(e Entry) bool {
+		if e.Position > d.state.Position {
+			return true
+		}
+		g, _, err := w.route(e)
+		pos, ok := behind[g.tracker]
+		return err == nil && ok && e.Position > pos
+	}
+	for from, again := first, true; again; {
 		again = false
 		for e, err := range d.source.After(ctx, from) {
 			if oldest, gone := goneAbove(from, err); gone {
@@ -173,7 +188,9 @@ func (d *Dumper) backlog(ctx context.Context) (n int64, all bool) {
 			switch {
 			case err == nil:
 				from = e.Position
-				n++
+				if waits(e) {
+					n++
+				}
 			case !errors.Is(err, ErrCorrupt):
 				return n, false
 			}
