@@ -99,7 +99,9 @@ type DumperOptions struct {
 	//	{"store":"…","position":17,"complete_to":1718785800000,"written":1718785860000}
 	//
 	// STORE is the store's id, followed by '_' and StateName if that is not the
-	// default; times are milliseconds since 1970 UTC. It is replaced after every
+	// default. Everything up to position is in the bucket, but for what is counted as
+	// Damaged, Lost and Passed; complete_to and what may come in below it is said there.
+	// What is quarantined, and trackers that are behind, hold back both. Times are milliseconds since 1970 UTC. It is replaced after every
 	// cycle, and every MaxAge by Run when there was none. Default: false.
 	CompleteMarker bool
 

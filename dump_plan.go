@@ -211,8 +211,8 @@ func (d *Dumper) cycle(ctx context.Context) error {
 		return nil
 	}
 	st := d.state
-	if w.traces == 0 { // all of them of disabled trackers
-		st.Position = w.to
+	if w.traces == 0 { // all of them of trackers that are disabled or behind
+		st.Position, st.CompleteTo = w.to, d.completeTo(&st, w)
 		if err := d.save(ctx, st); err != nil {
 			return err
 		}

@@ -45,7 +45,7 @@ type DumperStatus struct {
 	OldestUndelivered time.Time     // when the oldest of them was recorded; zero if none waits
 	Lag               time.Duration // how long ago that is
 
-	// CompleteTo: of the traces that were in the store when it was worked out, all that
+	// CompleteTo never goes back: of the traces that were in the store when it was worked out, all that
 	// were recorded before it are in the bucket, but for what is counted as Damaged,
 	// Lost and Passed. A trace that reaches the store more than a minute after it was
 	// recorded, as from a queue while the store failed, can come in below it. It is zero
@@ -55,6 +55,7 @@ type DumperStatus struct {
 	Quarantined    int       // trace files that are set aside, see Dumper.Quarantined
 	Behind         int       // trackers that are behind, see Dumper.Behind
 	OpenChains     int       // chains of digests that are open; without Validation, files that are dumped are in none of them
+	DigestsWaiting int       // digest files that are made and could not be put so far; one of each chain at most
 	Unsealed       int64     // traces in the bucket that no digest file covers yet; 0 without Validation
 	OldestUnsealed time.Time // when the oldest of them was recorded; zero if there is none
 
@@ -65,8 +66,12 @@ type DumperStatus struct {
 	Passed    int64 // traces of disabled trackers that were passed over
 	Unread    int64 // files that were taken as delivered without a proof by hash
 	Conflicts int64 // objects of others that lay under the names of files
-	Damaged   int64 // damaged places in the store that were passed over
-	Lost      int64 // positions that retention took before they were dumped
+	Digests   int64 // digest files put by this Dumper
+
+	SealConflicts int64 // objects of others that lay under the names of digest files or signatures
+
+	Damaged int64 // damaged places in the store that were passed over
+	Lost    int64 // positions that retention took before they were dumped
 
 	LastDump    time.Time // when a cycle was completed last
 	LastError   error     // why the last cycle failed; nil when it did not
@@ -157,10 +162,13 @@ func (d *Dumper) observe() {
 		d.behindTrackers = append(d.behindTrackers, d.state.Behind[i].public())
 	}
 	st.Behind = len(d.behindTrackers)
-	st.OpenChains = 0
+	st.OpenChains, st.DigestsWaiting = 0, 0
 	for _, c := range d.state.Chains {
 		if !c.Ended {
 			st.OpenChains++
+		}
+		if c.Planned != nil {
+			st.DigestsWaiting++
 		}
 	}
 	st.Unsealed, st.OldestUnsealed = 0, time.Time{}

@@ -115,135 +115,137 @@ type sealRound struct {
 }
 
 // run returns the error that ended it. One of a single chain does not: the others go on.
+// Digests are planned in batches, each with one save, and then put; a state from before
+// may have one that is put by itself.
 func (r *sealRound) run(ctx context.Context) error {
-	moved := false
-	for {
-		if r.state.Sealed != nil {
-			if err := r.deliverSealed(ctx); err != nil {
-				if err := r.park(ctx, err); err != nil {
-					return err
-				}
-			} else {
-				moved = true
+	if r.state.Sealed != nil {
+		st := r.state
+		if i := r.chainOf(st.Sealed); i >= 0 && st.Chains[i].Planned == nil {
+			st.Chains = slices.Clone(st.Chains)
+			next := *st.Chains[i]
+			next.Planned, st.Sealed = st.Sealed, nil
+			st.Chains[i] = &next
+			if err := r.save(ctx, st); err != nil {
+				return err
 			}
 		}
-		st, ok, err := r.cut(ctx)
-		if err != nil {
-			return err
-		}
-		if !ok && !moved {
-			return nil
-		}
-		if err := r.save(ctx, st); err != nil { // the next digest, or that the last one is done
-			return err
-		}
-		if !ok {
-			return r.hold(ctx)
-		}
 	}
+	moved, err := r.retryPlanned(ctx)
+	for err == nil {
+		var batch []string
+		if batch, err = r.cut(ctx); err != nil || len(batch) == 0 {
+			break
+		}
+		for _, id := range batch {
+			if err = r.deliver(ctx, id); err != nil {
+				break
+			}
+		}
+		moved = true
+	}
+	if !r.begun || ctx.Err() != nil || !moved {
+		return err
+	}
+	st := r.state
+	st.Chains = st.withoutEnded()
+	if saveErr := r.save(ctx, st); saveErr != nil { // that they are done
+		return errors.Join(err, saveErr)
+	}
+	return errors.Join(err, r.hold(ctx))
 }
 
-// maxPlanned and maxPlannedBytes bound the digests that can't be put while others can.
+// maxPlanned bounds the digests that can't be put while others can; maxBatch and
+// maxBatchBytes those that are planned with one save.
 const (
-	maxPlanned      = 64
-	maxPlannedBytes = MaxStateBytes / 8
+	maxPlanned    = 64
+	maxBatch      = 64
+	maxBatchBytes = MaxStateBytes / 16
 )
 
 // maxFailed is how many chains may fail before a round gives up: then it is not the chain.
 const maxFailed = 80
 
-// park sets the digest aside that could not be put, so that the other chains go on: its
-// chain waits for it. It returns an error if there is to be none but this one.
-func (r *sealRound) park(ctx context.Context, err error) error {
-	s := r.state.Sealed
-	alone := s != nil && ctx.Err() == nil && !everywhere(err) && !errors.Is(err, obs.ErrFull)
-	if !alone || !r.begun {
-		return err
-	}
-	size, planned := len(s.Bytes), 0
-	for _, c := range r.state.Chains {
-		if c.Planned != nil {
-			size += len(c.Planned.Bytes)
-			planned++
-		}
-	}
-	i := r.chainOf(s)
-	if i < 0 || planned >= maxPlanned || size > maxPlannedBytes {
-		return err
-	}
-	st := r.state
-	next := *st.Chains[i]
-	next.Planned, st.Sealed = s, nil
-	st.Chains = slices.Clone(st.Chains)
-	st.Chains[i] = &next
-	if saveErr := r.save(ctx, st); saveErr != nil {
-		return errors.Join(err, saveErr)
-	}
-	r.failed[next.ID] = true
-	r.alarms = append(r.alarms, err)
-	return nil
-}
-
 // maxProbes bounds the digests that fail again in one round.
 const maxProbes = 4
 
-// retryPlanned tries the digests again that could not be put. It reports whether one got
-// through; that becomes the one in st that is being put, for what follows from that.
-func (r *sealRound) retryPlanned(ctx context.Context, st *dumpState) (through bool, err error) {
-	for n := range st.Chains { // from another one each time, for only some are tried
-		i := (n + r.seal.probes) % len(st.Chains)
-		c := st.Chains[i]
-		if c.Planned == nil || r.failed[c.ID] || r.probed >= maxProbes {
+// retryPlanned tries the digests again that could not be put, from another one each time,
+// for only some are tried. It reports whether one got through.
+func (r *sealRound) retryPlanned(ctx context.Context) (through bool, err error) {
+	probed, chains := 0, r.state.Chains
+	for n := range chains {
+		i := (n + r.seal.probes) % len(chains)
+		id := chains[i].ID
+		if chains[i].Planned == nil {
 			continue
 		}
-		err := c.Planned.Put(ctx, r.bucket)
-		if ctx.Err() != nil {
-			return false, err
+		if probed >= maxProbes {
+			r.failed[id] = true
+			continue
 		}
-		if err != nil && !errors.Is(err, digest.ErrConflict) {
-			r.failed[c.ID] = true
-			r.alarms = append(r.alarms, fmt.Errorf("cts: sealing: %w", err))
-			r.probed++
+		if err := r.deliver(ctx, id); err != nil {
+			return through, err
+		}
+		if r.failed[id] {
+			probed++
 			r.seal.probes = i + 1
-			continue
+		} else {
+			through = true
 		}
-		next := *c
-		st.Sealed, next.Planned = c.Planned, nil
-		st.Chains[i] = &next
-		return true, nil
 	}
-	return false, nil
+	return through, nil
 }
 
 // chainOf returns which chain a digest is of, -1 if there is none.
-func (r *sealRound) chainOf(s *digest.Sealed) int {
-	return slices.IndexFunc(r.state.Chains, func(c *digest.Chain) bool { return c.ID == s.Head().Chain })
+func (r *sealRound) chainOf(s *digest.Sealed) int { return r.chainAt(s.Head().Chain) }
+
+// chainAt returns which chain has an id, -1 if none.
+func (r *sealRound) chainAt(id string) int {
+	return slices.IndexFunc(r.state.Chains, func(c *digest.Chain) bool { return c.ID == id })
 }
 
-// cut returns the state with the next digest in it, and the chain behind that. It
-// reports false if none is to be made; the state then says that the last one is done.
-func (r *sealRound) cut(ctx context.Context) (st dumpState, ok bool, err error) {
-	st = r.state
-	st.Sealed = nil
+// setPlanned changes in memory what is planned of a chain.
+func (r *sealRound) setPlanned(i int, s *digest.Sealed) {
+	r.state.Chains = slices.Clone(r.state.Chains)
+	next := *r.state.Chains[i]
+	next.Planned = s
+	r.state.Chains[i] = &next
+}
+
+// cut plans the next digests and saves them. It returns the chains that they are of.
+func (r *sealRound) cut(ctx context.Context) (batch []string, err error) {
+	st := r.state
 	st.Chains = st.withoutEnded()
-	for {
+	planned := 0
+	for _, c := range st.Chains {
+		if c.Planned != nil {
+			planned++
+		}
+	}
+	for size := 0; len(batch) < maxBatch && size < maxBatchBytes; {
 		i, end, ending := r.next(st.Chains)
-		if i < 0 || len(r.failed) >= maxFailed || r.cuts >= r.most && !st.crowded() {
-			ok, err := r.retryPlanned(ctx, &st)
-			return st, ok, err
+		enough := r.cuts >= r.most && !st.crowded() || len(r.failed) >= maxFailed || planned+len(batch) >= max(maxPlanned, planned+1) || planned > maxPlanned
+		if i < 0 || enough {
+			break
 		}
 		next, sealed, err := r.cutChain(ctx, st.Chains[i], end, ending)
-		if err == nil {
-			st.Chains[i], st.Sealed = next, sealed
+		switch {
+		case err == nil:
+			next.Planned = sealed
+			st.Chains[i] = next
+			batch = append(batch, next.ID)
+			size += len(sealed.Bytes)
 			r.cuts++
-			return st, true, nil
+		case ctx.Err() != nil || errors.Is(err, errHeads):
+			return nil, err
+		default:
+			r.failed[st.Chains[i].ID] = true
+			r.alarms = append(r.alarms, fmt.Errorf("cts: sealing: %w", err))
 		}
-		if ctx.Err() != nil || errors.Is(err, errHeads) {
-			return st, false, err
-		}
-		r.failed[st.Chains[i].ID] = true
-		r.alarms = append(r.alarms, fmt.Errorf("cts: sealing: %w", err))
 	}
+	if len(batch) == 0 {
+		return nil, nil
+	}
+	return batch, r.save(ctx, st)
 }
 
 // cutChain returns a chain behind its next digest, and that.
@@ -354,47 +356,75 @@ func (r *sealRound) find(ctx context.Context, c *digest.Chain) error {
 	return nil
 }
 
-// maxMoves is how often one round gives way to somebody else's objects.
-const maxMoves = 8
-
-// deliverSealed puts the digest that is planned. If another object lies under its name,
-// it is given a later end time, so that sealing goes on; what it met is an alarm.
-func (r *sealRound) deliverSealed(ctx context.Context) (err error) {
+// deliver puts the digest that is planned of a chain. If another object lies under its
+// name, it is given a later end time, so that sealing goes on; what it met is an alarm. A
+// digest that can't be put stays planned, and its chain waits; the error is one of the
+// bucket as a whole.
+func (r *sealRound) deliver(ctx context.Context, id string) error {
+	var err error
 	for range maxMoves {
-		s := r.state.Sealed
+		i := r.chainAt(id)
+		if i < 0 || r.state.Chains[i].Planned == nil {
+			return fmt.Errorf("%w: state %s has a digest of no chain", ErrVersion, r.opts.StateName)
+		}
+		s := r.state.Chains[i].Planned
 		err = s.Put(ctx, r.bucket)
 		if err == nil {
-			r.seal.opts.Sealed(s.Head())
+			r.done(i, s)
 			return nil
 		}
 		if !errors.Is(err, digest.ErrConflict) {
-			return fmt.Errorf("cts: sealing: %w", err)
+			break
 		}
-		r.alarms = append(r.alarms, fmt.Errorf("cts: sealing goes on beside what somebody else put there: %w", err))
+		r.met(fmt.Errorf("cts: sealing goes on beside what somebody else put there: %w", err))
 		if errors.Is(err, digest.ErrSignatureConflict) { // the digest itself is in the bucket, and has the signature with it
-			r.seal.opts.Sealed(s.Head())
+			r.done(i, s)
 			return nil
 		}
-		if err := r.giveWay(ctx, s); err != nil {
+		if err := r.giveWay(ctx, i, s); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("cts: sealing: %w", err)
+	err = fmt.Errorf("cts: sealing: %w", err)
+	if ctx.Err() != nil || everywhere(err) || errors.Is(err, obs.ErrFull) {
+		return err
+	}
+	r.failed[id] = true
+	r.alarms = append(r.alarms, err)
+	return nil
+}
+
+// met takes note of what somebody else has put in the way.
+func (r *sealRound) met(err error) {
+	r.alarms = append(r.alarms, err)
+	r.mu.Lock()
+	r.status.SealConflicts++
+	r.mu.Unlock()
+}
+
+// done takes note of a digest that is in the bucket; that is saved with what is saved
+// next.
+func (r *sealRound) done(i int, s *digest.Sealed) {
+	r.setPlanned(i, nil)
+	r.mu.Lock()
+	r.status.Digests++
+	r.mu.Unlock()
+	r.seal.opts.Sealed(s.Head())
 }
 
 // giveWay plans the digest s with a later end time.
-func (r *sealRound) giveWay(ctx context.Context, s *digest.Sealed) error {
-	st := r.state
-	st.Chains = slices.Clone(st.Chains)
-	i := r.chainOf(s)
-	if i < 0 {
-		return fmt.Errorf("%w: state %s has a digest of no chain", ErrVersion, r.opts.StateName)
-	}
-	next := *st.Chains[i]
+func (r *sealRound) giveWay(ctx context.Context, i int, s *digest.Sealed) error {
+	next := *r.state.Chains[i]
 	moved, err := next.Later(s, r.seal.opts.Signer, r.layout(&next), s.End+1)
 	if err != nil {
 		return fmt.Errorf("cts: sealing: %w", err)
 	}
-	st.Chains[i], st.Sealed = &next, moved
+	next.Planned = moved
+	st := r.state
+	st.Chains = slices.Clone(st.Chains)
+	st.Chains[i] = &next
 	return r.save(ctx, st)
 }
+
+// maxMoves is how often one round gives way to somebody else's objects.
+const maxMoves = 8
