@@ -2,17 +2,11 @@ package main
 
 import (
 	"bytes"
-	"crypto/rand"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
-
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-
-	"github.com/cloudtraceservice/cts/obs/s3obs"
 )
 
 func TestUsage(t *testing.T) {
@@ -58,21 +52,7 @@ func setKeys(t *testing.T, key, secret string) {
 func TestServers(t *testing.T) {
 	for _, variable := range []string{"CTS_TEST_MINIO", "CTS_TEST_VERSITYGW"} {
 		t.Run(variable, func(t *testing.T) {
-			u, err := url.Parse(os.Getenv(variable))
-			if err != nil || u.User == nil {
-				t.Skipf("%s names no server to test against; run .ci/run s3", variable)
-			}
-			key := u.User.Username()
-			secret, _ := u.User.Password()
-			setKeys(t, key, secret)
-			u.User = nil
-			endpoint, bucket := u.String(), "cts-"+strings.ToLower(rand.Text())
-			admin := s3.New(s3.Options{
-				BaseEndpoint: &endpoint, UsePathStyle: true, Region: "us-east-1", Credentials: s3obs.StaticCredentials(key, secret, ""),
-			})
-			if _, err := admin.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
-				t.Fatal(err)
-			}
+			endpoint, bucket, _ := strings.Cut(serverBucket(t, variable), " ")
 			dir := t.TempDir()
 			for range 2 { // the second run goes on with store, keys and bucket
 				var out, errs bytes.Buffer
