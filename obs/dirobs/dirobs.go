@@ -109,6 +109,9 @@ var _ obs.Client = (*Client)(nil)
 // durably, if it is not there. It removes old leftovers of killed puts. All
 // faults of the options are reported together, as [obs.ErrInvalid].
 //
+// A folder that is deleted while it is open is [obs.ErrNoBucket] from then on, also when
+// one of its name is made: open it anew.
+//
 // Close gives the folder back.
 func Open(dir string, opts *Options) (*Client, error) {
 	if _, err := newClient(nil, opts); err != nil {
