@@ -40,7 +40,7 @@ var arrowRules = []arrow{
 	{
 		".",
 		[]string{
-			"std", "./obs", "./digest", "./redact",
+			"std", "./obs", "./digest", "./redact", "./internal/jsontext",
 			"github.com/google/uuid", "github.com/klauspost/compress/...", "golang.org/x/sync/...",
 		},
 		"the domain package imports no backend: which store and which bucket is the application's choice",

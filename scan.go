@@ -173,6 +173,18 @@ func (s *scanner) array(item func() error) error {
 	}
 }
 
+const (
+	ones  = 0x0101010101010101
+	low7  = 0x7f * ones
+	highs = 0x80 * ones
+)
+
+func load64(s string, i int) uint64 {
+	s = s[i : i+8]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
 // breaks has the high bit set in exactly the bytes of w that end a run of a JSON
 // string's plain bytes: '"', '\\' and control characters. See special.
 func breaks(w uint64) uint64 {
