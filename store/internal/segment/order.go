@@ -53,6 +53,12 @@ func (o *Order) Time(row uint32) int64 { return int64(o.minTime + o.times.value(
 // Record returns the record time of a row.
 func (o *Order) Record(row uint32) int64 { return o.Time(row) + int64(o.records.value(int(row))) }
 
+// Times returns the time and the record time of a row.
+func (o *Order) Times(row uint32) (time, record int64) {
+	time = o.Time(row)
+	return time, time + int64(o.records.value(int(row)))
+}
+
 // Position returns the position of a row.
 func (o *Order) Position(row uint32) uint64 { return o.PositionAt(o.Ordinal(row)) }
 

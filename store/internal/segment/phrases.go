@@ -46,11 +46,28 @@ var decimalBits = func() (t [maxDecimal + 1]uint) {
 type phraseTable struct {
 	ends    []uint32 // of each phrase in bytes, behind one for its begin
 	bytes   []byte
-	primary [1 << primaryBits]uint32 // symbol<<8 | bits of its code
+	pool    []byte                   // the phrases, every single byte, and room to copy beyond them
+	primary [1 << primaryBits]uint64 // an entry, and the bits of its code
 	limits  [maxCode + 2]uint32      // first code of a length that is no code of it, at 15 bits
 	bases   [maxCode + 2]int         // index of the first symbol of a length, less its code
 	symbols []uint16                 // in order of their codes
 	lengths []byte                   // of the code of each symbol; 0 has none
+}
+
+// copied is how many bytes are copied at a time, whatever the length of a phrase.
+const copied = 16
+
+// entry returns what decoding a symbol does: the length of its text in bits 8 to 15 and
+// the place of the text in the pool from bit 32 on; or, with the length 0, the symbol.
+func (t *phraseTable) entry(symbol int) uint64 {
+	switch {
+	case symbol >= symbolPhrase:
+		i := symbol - symbolPhrase
+		return uint64(t.ends[i])<<32 | uint64(t.ends[i+1]-t.ends[i])<<8
+	case symbol < 256:
+		return uint64(len(t.bytes)+symbol)<<32 | 1<<8
+	}
+	return uint64(symbol) << 32
 }
 
 // parsePhrases reads a dictionary of phrases:
@@ -76,7 +93,13 @@ func parsePhrases(b []byte) (*phraseTable, bool) {
 	if len(b) != total+symbolPhrase+n {
 		return nil, false
 	}
-	t.bytes, t.lengths = b[:total], b[total:]
+	t.pool = make([]byte, 0, total+256+copied)
+	t.pool = append(t.pool, b[:total]...)
+	for c := range 256 {
+		t.pool = append(t.pool, byte(c))
+	}
+	t.pool = t.pool[:cap(t.pool)]
+	t.bytes, t.lengths = t.pool[:total:total], slices.Clone(b[total:])
 	ok := t.build()
 	return t, ok
 }
@@ -110,8 +133,9 @@ func (t *phraseTable) build() bool {
 			}
 			if l <= primaryBits {
 				first := (len(t.symbols) - t.bases[l]) << (primaryBits - l)
+				entry := t.entry(s) | uint64(l)
 				for i := range 1 << (primaryBits - l) {
-					t.primary[first+i] = uint32(s)<<8 | uint32(l)
+					t.primary[first+i] = entry
 				}
 			}
 			t.symbols = append(t.symbols, uint16(s))
@@ -126,56 +150,77 @@ func (t *phraseTable) phrase(symbol int) []byte {
 	return t.bytes[t.ends[i]:t.ends[i+1]]
 }
 
-// decode appends the n texts of a row to dst, and to ends the length of dst behind each.
-// Stream is that of the row with its slack. It is false if the stream is damaged or dst
-// grows over limit.
-func (t *phraseTable) decode(dst, stream []byte, n, limit int, ends []uint32) ([]byte, []uint32, bool) {
+// decode appends the texts of a row to dst, and to ends the length of dst behind each.
+// Stream is that of the row and at least slack bytes behind it, whatever they are. It is
+// false if the stream is damaged or has more than most bytes of texts.
+func (t *phraseTable) decode(dst, stream []byte, texts, most int, ends []uint32) ([]byte, []uint32, bool) {
 	bit, size := uint64(0), uint64(len(stream)-slack)*8
-	for n > 0 {
-		if bit >= size || len(dst) > limit {
-			return dst, ends, false
+	n := len(dst)
+	limit := n + most
+	dst = dst[:cap(dst)]
+	for texts > 0 {
+		if bit >= size || n > limit {
+			return dst[:n], ends, false
 		}
+		// A load has at least 57 bits, enough for codes as long as 42 are not used up.
 		word := binary.BigEndian.Uint64(stream[bit>>3:]) << (bit & 7)
-		entry := t.primary[word>>(64-primaryBits)]
-		symbol := int(entry >> 8)
-		if entry == 0 {
-			if symbol, entry = t.long(uint32(word >> (64 - maxCode))); entry == 0 {
-				return dst, ends, false
+		for used := uint64(0); used <= 57-maxCode && texts > 0; {
+			entry := t.primary[word>>(64-primaryBits)]
+			if entry == 0 {
+				if entry = t.long(uint32(word >> (64 - maxCode))); entry == 0 {
+					return dst[:n], ends, false
+				}
 			}
-		}
-		bit += uint64(entry & 0xff)
-		switch {
-		case symbol >= symbolPhrase:
-			i := symbol - symbolPhrase
-			dst = append(dst, t.bytes[t.ends[i]:t.ends[i+1]]...)
-		case symbol < 256:
-			dst = append(dst, byte(symbol))
-		case symbol == symbolEnd:
-			ends = append(ends, uint32(len(dst)))
-			n--
-		default:
-			var ok bool
-			if dst, bit, ok = decodeNumber(dst, stream, bit, symbol); !ok {
-				return dst, ends, false
+			length := entry & 0xff
+			word <<= length
+			used += length
+			bit += length
+			if size := int(entry >> 8 & 0xff); size > 0 {
+				if len(dst)-n < maxPhrase+copied {
+					dst = growTo(dst, n)
+				}
+				from := int(entry >> 32)
+				*(*[copied]byte)(dst[n:]) = *(*[copied]byte)(t.pool[from:])
+				if size > copied {
+					copy(dst[n+copied:n+size], t.pool[from+copied:])
+				}
+				n += size
+				continue
 			}
+			if symbol := int(entry >> 32); symbol != symbolEnd {
+				var ok bool
+				if dst, bit, ok = decodeNumber(dst[:n], stream, bit, symbol); !ok {
+					return dst, ends, false
+				}
+				n, dst = len(dst), dst[:cap(dst)]
+				break
+			}
+			ends = append(ends, uint32(n))
+			texts--
 		}
 	}
-	return dst, ends, true
+	return dst[:n], ends, bit <= size
 }
 
-// long decodes a code that the primary table doesn't have. The second result is the
-// length of the code, and 0 if there is none.
-func (t *phraseTable) long(code uint32) (symbol int, length uint32) {
+// growTo returns dst with more room behind its first n bytes.
+func growTo(dst []byte, n int) []byte {
+	dst = slices.Grow(dst[:n], max(n, 8*maxPhrase))
+	return dst[:cap(dst)]
+}
+
+// long decodes a code that the primary table doesn't have. The result is like an element
+// of that table, and 0 if there is no such code.
+func (t *phraseTable) long(code uint32) uint64 {
 	for l := primaryBits + 1; l <= maxCode; l++ {
 		if code < t.limits[l] {
 			i := t.bases[l] + int(code>>(maxCode-l))
 			if uint(i) >= uint(len(t.symbols)) {
-				return 0, 0
+				return 0
 			}
-			return int(t.symbols[i]), uint32(l)
+			return t.entry(int(t.symbols[i])) | uint64(l)
 		}
 	}
-	return 0, 0
+	return 0
 }
 
 // decodeNumber appends the digits that follow a symbol.

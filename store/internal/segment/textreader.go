@@ -12,12 +12,12 @@ type TextReader struct {
 	phrases *phraseTable // if not whole
 	size    int          // of the texts of the block
 	streams []uint32     // if not whole, where the stream of each row begins in content
-	content []byte       // if not whole, of the block
-	scratch []byte
+	content []byte       // if not whole, of the block, with slack behind it
 	buf     []byte
 	index   []uint32 // where each text begins in buf, and where the last ends
 	from    uint32   // first ordinal
 	rows    uint32
+	ends    []uint32 // of the texts that Append appended
 	texts   int
 	result  [][]byte
 	blocks  int64 // that were read
@@ -39,7 +39,7 @@ func (r *TextReader) Forget() int {
 	r.seg, r.phrases, r.content = nil, nil, nil
 	r.blocks, r.read = 0, 0
 	clear(r.result[:cap(r.result)])
-	return cap(r.buf) + cap(r.scratch) + 4*(cap(r.index)+cap(r.streams))
+	return cap(r.buf) + 4*(cap(r.index)+cap(r.streams)+cap(r.ends))
 }
 
 // Read returns the texts of an ordinal. They are valid until the next call with the
@@ -48,7 +48,7 @@ func (t *Texts) Read(ordinal uint32, r *TextReader) ([][]byte, error) {
 	if t.texts == 0 {
 		return nil, nil
 	}
-	return t.readIn(t.Block(ordinal), ordinal, r)
+	return t.readIn(t.blockFor(ordinal, r), ordinal, r)
 }
 
 // readIn is Read of an ordinal that is in a block.
@@ -65,8 +65,8 @@ func (t *Texts) readIn(block int, ordinal uint32, r *TextReader) ([][]byte, erro
 	at := int(row) * r.texts
 	if !r.whole {
 		at = 0
-		r.buf, r.index = r.buf[:0], append(r.index[:0], 0)
-		if !r.decodeRow(int(row)) {
+		var ok bool
+		if r.buf, r.index, ok = r.decodeRow(r.buf[:0], int(row), append(r.index[:0], 0)); !ok {
 			r.seg = nil
 			return nil, t.malformedBlock(block)
 		}
@@ -82,6 +82,53 @@ func (t *Texts) readIn(block int, ordinal uint32, r *TextReader) ([][]byte, erro
 	return r.result, nil
 }
 
+// Append appends the texts of an ordinal to dst, one behind the other, and returns the
+// extended slice with the length it has behind each text. The lengths are valid until
+// the next call with the same TextReader.
+func (t *Texts) Append(dst []byte, ordinal uint32, r *TextReader) ([]byte, []uint32, error) {
+	if t.texts == 0 {
+		return dst, nil, nil
+	}
+	block := t.blockFor(ordinal, r)
+	if r.seg != t.seg || r.block != block {
+		if err := t.load(block, r); err != nil {
+			return dst, nil, err
+		}
+	}
+	row := ordinal - r.from
+	if row >= r.rows {
+		return dst, nil, t.seg.malformed(sectionTextRows, 0)
+	}
+	r.ends = r.ends[:0]
+	if r.whole {
+		at := int(row) * r.texts
+		from := r.index[at]
+		dst = append(dst, r.buf[from:r.index[at+r.texts]]...)
+		start := uint32(len(dst)) - (r.index[at+r.texts] - from)
+		for _, end := range r.index[at+1 : at+r.texts+1] {
+			r.ends = append(r.ends, start+end-from)
+		}
+	} else {
+		var ok bool
+		if dst, r.ends, ok = r.decodeRow(dst, int(row), r.ends); !ok {
+			r.seg = nil
+			return dst, nil, t.malformedBlock(block)
+		}
+	}
+	for len(r.ends) < t.texts {
+		r.ends = append(r.ends, uint32(len(dst)))
+	}
+	return dst, r.ends[:t.texts], nil
+}
+
+// blockFor returns the block of an ordinal, which often is the one that r has.
+func (t *Texts) blockFor(ordinal uint32, r *TextReader) int {
+	if r.seg == t.seg && ordinal-r.from < r.rows {
+		return r.block
+	}
+	return t.Block(ordinal)
+}
+
 // Open reads all rows of a block, if r doesn't hold them. Bytes has them.
 func (t *Texts) Open(block int, r *TextReader) error {
 	if r.seg != t.seg || r.block != block {
@@ -94,7 +141,8 @@ func (t *Texts) Open(block int, r *TextReader) error {
 	}
 	r.buf, r.index = r.buf[:0], append(r.index[:0], 0)
 	for row := range int(r.rows) {
-		if !r.decodeRow(row) {
+		var ok bool
+		if r.buf, r.index, ok = r.decodeRow(r.buf, row, r.index); !ok {
 			r.seg = nil
 			return t.malformedBlock(block)
 		}
@@ -218,16 +266,16 @@ func (t *Texts) loadPhrases(block int, r *TextReader, content []byte, size int) 
 	if total != len(content) {
 		return t.malformedBlock(block)
 	}
-	r.content = content
+	if r.content = content; cap(content)-total < slack {
+		r.content = append(content, make([]byte, slack)...)
+	}
+	r.content = r.content[:total+slack]
 	return nil
 }
 
-// decodeRow appends the texts of a row to buf and index.
-func (r *TextReader) decodeRow(row int) (ok bool) {
-	r.scratch = append(r.scratch[:0], r.content[r.streams[row]:r.streams[row+1]]...)
-	r.scratch = append(r.scratch, 0, 0, 0, 0, 0, 0, 0, 0)
-	r.buf, r.index, ok = r.phrases.decode(r.buf, r.scratch, r.texts, r.size, r.index)
-	return ok
+// decodeRow appends the texts of a row to dst, and to ends the length of dst behind each.
+func (r *TextReader) decodeRow(dst []byte, row int, ends []uint32) ([]byte, []uint32, bool) {
+	return r.phrases.decode(dst, r.content[r.streams[row]:r.streams[row+1]+slack], r.texts, r.size, ends)
 }
 
 // parse reads the lengths at the front of a block:
