@@ -84,9 +84,10 @@ func TestOpenAttemptsHeads(t *testing.T) {
 		n := 0
 		for e, err := range cts.OpenAttempts(t.Context(), l, q) {
 			n++
-			back, parseErr := cts.ParseTrace(e.JSON)
+			text := e.AppendJSON(nil)
+			back, parseErr := cts.ParseTrace(text)
 			if err != nil || parseErr != nil || e.Trace.Request != "" || back.Request != "" || back.ID != "a" {
-				t.Errorf("got %+v with JSON %s, %v", e.Trace, e.JSON, err)
+				t.Errorf("got %+v with JSON %s, %v", e.Trace, text, err)
 			}
 		}
 		if n != 1 || l.traces[0].Request == "" {

@@ -62,7 +62,8 @@ func (s *Scan) Includes(time int64, pos Position) bool {
 }
 
 // Entry returns what the run yields for a trace. A store that drops the bodies for
-// [Query.HeadsOnly] passes t and json without them.
+// [Query.HeadsOnly] passes t without them. The JSON may be nil if it is what
+// [Trace.AppendJSON] writes for t.
 func (s *Scan) Entry(pos Position, t *Trace, json []byte) Entry {
 	return Entry{Position: pos, Trace: t, JSON: json, scan: s}
 }

@@ -23,9 +23,12 @@ type Position uint64
 // [Trace.AppendJSON] writes for the trace; a store may rely on it. Position is
 // ignored.
 //
-// On the way out, Position and JSON are set; Trace is set by Query and may be nil
-// from After, see [Entry.Decode]. What Trace and JSON point to is valid until the
-// next step of the iterator and is not to be changed; [Entry.Clone] keeps it.
+// On the way out, Position is set, and Trace by Query and JSON by After; the other one
+// may be nil. [Entry.Decode] gives the trace and [Entry.AppendJSON] the stored JSON
+// whichever is set. A trace whose stored JSON is not what AppendJSON writes for it has
+// JSON set also by Query, unless heads only are asked for. What Trace and JSON point to
+// is valid until the next step of the iterator and is not to be changed; [Entry.Clone]
+// keeps it.
 type Entry struct {
 	Position Position
 	Trace    *Trace
@@ -42,6 +45,16 @@ func (e Entry) Decode() (*Trace, error) {
 	return ParseTrace(e.JSON)
 }
 
+// AppendJSON appends the JSON of the trace to dst, byte for byte as it is stored, and
+// returns the extended slice. For an entry of a query for heads that is the JSON of
+// what is left of the trace.
+func (e Entry) AppendJSON(dst []byte) []byte {
+	if e.JSON == nil && e.Trace != nil {
+		return e.Trace.AppendJSON(dst)
+	}
+	return append(dst, e.JSON...)
+}
+
 // Clone returns an entry whose memory is its own.
 func (e Entry) Clone() Entry {
 	if e.Trace != nil {
@@ -55,7 +68,7 @@ func (e Entry) Clone() Entry {
 func (e Entry) withoutBodies() Entry {
 	t := *e.Trace
 	t.head()
-	e.Trace, e.JSON = &t, t.AppendJSON(nil)
+	e.Trace, e.JSON = &t, nil
 	return e
 }
 

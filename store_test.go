@@ -26,6 +26,23 @@ func TestEntryDecode(t *testing.T) {
 	}
 }
 
+func TestEntryAppendJSON(t *testing.T) {
+	tr := &Trace{ID: "a", Name: "b"}
+	for name, c := range map[string]struct {
+		e    Entry
+		want string
+	}{
+		"a trace": {Entry{Trace: tr}, string(tr.AppendJSON(nil))},
+		"JSON":    {Entry{JSON: []byte(`{"stored":1}`)}, `{"stored":1}`},
+		"both":    {Entry{Trace: tr, JSON: []byte(`{"stored":1}`)}, `{"stored":1}`},
+		"neither": {Entry{}, ""},
+	} {
+		if got := c.e.AppendJSON([]byte("before ")); string(got) != "before "+c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
 func TestEntryClone(t *testing.T) {
 	e := Entry{Position: 7, Trace: &Trace{ID: "a", Ext: Ext{Labels: map[string]string{"k": "v"}}}, JSON: []byte(`{}`)}
 	c := e.Clone()

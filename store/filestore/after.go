@@ -78,9 +78,9 @@ func (a *afterRun) segment(s *sealed, pos cts.Position) bool {
 		}
 		var e cts.Entry
 		err := s.guarded(func() (err error) {
-			row := s.order.Load().Row(uint32(ordinal))
-			e.Position = s.position(row)
-			e.Trace, e.JSON, err = reader.read(row, false)
+			order := s.order.Load()
+			e.Position = cts.Position(order.PositionAt(uint32(ordinal)))
+			e.JSON, err = reader.jsonOf(order.Row(uint32(ordinal)))
 			return err
 		})
 		if !a.lost(e.Position) || !a.yield(e, err) {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"unsafe"
 
 	"github.com/cloudtraceservice/cts"
 	"github.com/cloudtraceservice/cts/store/internal/segment"
@@ -18,14 +19,29 @@ type column struct {
 	id   bool // an identifier that is nearly unique
 	get  func(t *cts.Trace) string
 	set  func(t *cts.Trace, v string) // "" too, which may follow another value
+
+	form   columnForm
+	offset uintptr // of the field in a trace, if the form is formText
 }
+
+// columnForm is how the value of a column is written in JSON.
+type columnForm uint8
+
+const (
+	formText    columnForm = iota // as a string, and the field is a string
+	formLiteral                   // as it is
+	formTexts                     // as a list of strings
+	formLabels                    // as an object
+)
 
 // text makes a column of a field that is a string of whatever type.
 func text[T ~string](name string, field func(t *cts.Trace) *T) column {
+	probe := new(cts.Trace)
 	return column{
-		name: name,
-		get:  func(t *cts.Trace) string { return string(*field(t)) },
-		set:  func(t *cts.Trace, v string) { *field(t) = T(v) },
+		name:   name,
+		get:    func(t *cts.Trace) string { return string(*field(t)) },
+		set:    func(t *cts.Trace, v string) { *field(t) = T(v) },
+		offset: uintptr(unsafe.Pointer(field(probe))) - uintptr(unsafe.Pointer(probe)),
 	}
 }
 
@@ -116,7 +132,7 @@ func columnsOfExt() []column {
 // number64 makes a column of a number, as decimal text; 0 is absent.
 func number64(name string, field func(t *cts.Trace) *int64) column {
 	return column{
-		name: name,
+		name: name, form: formLiteral,
 		get: func(t *cts.Trace) string {
 			if n := *field(t); n != 0 {
 				return strconv.FormatInt(n, 10)
@@ -130,7 +146,7 @@ func number64(name string, field func(t *cts.Trace) *int64) column {
 // boolean makes a column of a [cts.Bool], as its text.
 func boolean(name string, field func(t *cts.Trace) *cts.Bool) column {
 	return column{
-		name: name, find: true,
+		name: name, find: true, form: formLiteral,
 		get: func(t *cts.Trace) string { return field(t).String() },
 		set: func(t *cts.Trace, v string) {
 			*field(t) = cts.Unset
@@ -145,9 +161,9 @@ func boolean(name string, field func(t *cts.Trace) *cts.Bool) column {
 // length as uvarint.
 func list(name string, field func(t *cts.Trace) *[]string) column {
 	return column{
-		name: name,
-		get:  func(t *cts.Trace) string { return packTexts(*field(t)) },
-		set:  func(t *cts.Trace, v string) { *field(t) = unpackTexts(v) },
+		name: name, form: formTexts,
+		get: func(t *cts.Trace) string { return packTexts(*field(t)) },
+		set: func(t *cts.Trace, v string) { *field(t) = unpackTexts(v) },
 	}
 }
 
@@ -155,7 +171,7 @@ func list(name string, field func(t *cts.Trace) *[]string) column {
 // the form of a list.
 func labels(name string) column {
 	return column{
-		name: name, find: true,
+		name: name, find: true, form: formLabels,
 		get: func(t *cts.Trace) string {
 			if len(t.Ext.Labels) == 0 {
 				return ""
@@ -265,6 +281,7 @@ type traceLayout struct {
 	byName  map[string]int
 	fields  map[cts.Field][]int // the columns of each dimension
 	schema  segment.Schema
+	members []jsonMember // of the JSON of a trace
 }
 
 func newTraceLayout() *traceLayout {
@@ -291,5 +308,6 @@ func newTraceLayout() *traceLayout {
 	l.byName[restName] = len(l.columns)
 	l.schema.Columns = append(l.schema.Columns, segment.Column{Name: restName})
 	l.schema.Texts = textCount
+	l.members = jsonMembers()
 	return l
 }

@@ -216,7 +216,7 @@ func (c *committer) lookUpSealed(id string) (pos cts.Position, json []byte, err 
 			pos = s.position(row)
 			r, err := newTraceReader(s)
 			if err == nil {
-				_, json, err = r.read(row, false)
+				json, err = r.jsonOf(row)
 			}
 			return err
 		})

@@ -269,7 +269,7 @@ func (s *Store) sealedMeanwhile(pos cts.Position) ([]byte, error) {
 			if ordinal == seg.info.rows || order.PositionAt(uint32(ordinal)) != uint64(pos) {
 				return seg.lost(pos, pos, errMissing)
 			}
-			_, json, err = r.read(order.Row(uint32(ordinal)), false)
+			json, err = r.jsonOf(order.Row(uint32(ordinal)))
 			return err
 		})
 		return json, err

@@ -130,7 +130,6 @@ type logSource struct {
 	needles [][][]byte
 	merging merging
 	bodies  bodyReader
-	without []byte // JSON without bodies
 	found   cts.Entry
 	ready   bool // found is the next one
 
@@ -197,8 +196,7 @@ func (r *logSource) read(ordinal int) (e cts.Entry, ok bool, err error) {
 	}
 	if r.q.Heads {
 		t.Request, t.Response, t.Message = "", "", ""
-		r.without = t.AppendJSON(r.without[:0])
-		json = r.without
+		json = nil
 	}
 	return r.scan.Entry(pos, t, json), true, nil
 }

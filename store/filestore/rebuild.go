@@ -4,35 +4,38 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/cloudtraceservice/cts"
 	"github.com/cloudtraceservice/cts/store/internal/segment"
 )
 
-// traceReader makes traces of rows. The traces are made of memory that nobody changes
-// later; only the Trace itself is used again.
+// traceReader makes traces of rows. What their texts point to is memory that nobody
+// changes later; only the Trace itself is used again.
 type traceReader struct {
 	*readPlan
-	s      *sealed
-	texts  *segment.TextReader
-	trace  cts.Trace
-	begun  bool // trace has what is the same in all rows, and nothing but what the next row overwrites
-	json   []byte
-	bytes  []byte
-	fields []filled
+	s     *sealed
+	texts *segment.TextReader // borrowed when the first text is read
+	trace *cts.Trace
+	begun bool   // trace has what is the same in all rows, and nothing but what the next row overwrites
+	bytes []byte // the texts of the last rows, which share it
+	ends  []int  // of the values of the row that is being read
+	room  int    // size of the next piece of memory for texts
+	json  []byte
 }
 
 // readPlan is what there is to read of a row in a segment. It is made once.
 type readPlan struct {
-	fixed   []fixed
+	blank   cts.Trace // what is the same in all rows
 	reading []reading
 	rest    *segment.ColumnReader // nil if there is no rest in the whole segment
+	parts   []part                // of the JSON of a row
 }
 
 // reading is a column that has different values in the segment.
 type reading struct {
-	column *segment.ColumnReader
-	set    func(t *cts.Trace, v string)
+	*column
+	values *segment.ColumnReader
 	known  []atomic.Pointer[string] // the values that were read before, by code; nil if there are too many to keep
 }
 
@@ -51,29 +54,19 @@ func (r *reading) knownValue(code uint32) string {
 	if v := r.known[code].Load(); v != nil {
 		return *v
 	}
-	v := string(r.column.AppendValue(nil, code))
+	v := string(r.values.AppendValue(nil, code))
 	if len(v) <= maxKnownValue {
 		r.known[code].Store(&v)
 	}
 	return v
 }
 
-// fixed is a column that has one value in the whole segment, which is not "".
-type fixed struct {
-	value string
-	set   func(t *cts.Trace, v string)
-}
-
-// filled is a value of the row that is being read, which ends at this place of bytes.
-type filled struct {
-	set func(t *cts.Trace, v string)
-	end int
-}
-
-// Room that is enough for most traces.
+// Texts of several rows share a piece of memory: of a few rows if few are read, and of
+// little enough that one text which the caller keeps does not hold on to much.
 const (
-	firstJSON   = 2 << 10
-	firstValues = 512
+	firstRoom = 1 << 10
+	mostRoom  = 8 << 10
+	rowRoom   = 512 // that is there before a row is read
 )
 
 // textReaders holds the memory for reading texts of runs that are over. Nothing that a
@@ -110,14 +103,12 @@ func newTraceReader(s *sealed) (*traceReader, error) {
 		}
 		s.reading.Store(p)
 	}
-	return &traceReader{
-		readPlan: p, s: s, texts: borrowTexts(), json: make([]byte, 0, firstJSON), bytes: make([]byte, 0, firstValues),
-		fields: make([]filled, 0, len(p.reading)),
-	}, nil
+	return &traceReader{readPlan: p, s: s, room: firstRoom}, nil
 }
 
 func newReadPlan(s *sealed) (*readPlan, error) {
 	p := new(readPlan)
+	readings := make(map[string]*reading, len(layout.columns))
 	for i := range layout.schema.Columns {
 		c, err := s.column(i, segment.Values)
 		if err != nil {
@@ -132,102 +123,155 @@ func newReadPlan(s *sealed) (*readPlan, error) {
 		case i == len(layout.columns):
 			p.rest = c
 		case c.Kind() == segment.Const:
-			p.fixed = append(p.fixed, fixed{constant, layout.columns[i].set})
+			layout.columns[i].set(&p.blank, constant)
+			readings[layout.columns[i].name] = &reading{column: &layout.columns[i], values: c}
 		default:
-			r := reading{column: c, set: layout.columns[i].set}
+			r := reading{column: &layout.columns[i], values: c}
 			if c.Kind() == segment.Dict && c.Len() <= maxKnown {
 				r.known = make([]atomic.Pointer[string], c.Len())
 			}
 			p.reading = append(p.reading, r)
 		}
 	}
+	for i := range p.reading {
+		readings[p.reading[i].name] = &p.reading[i]
+	}
+	p.parts = partsOf(readings)
 	return p, nil
 }
 
-// read returns the trace of a row with its JSON, which are valid until the next call.
-// The trace is without its bodies if heads only are asked for.
+// kindOfRest returns which rest a row has.
+func (r *traceReader) kindOfRest(row uint32) string {
+	if r.rest == nil {
+		return restNone
+	}
+	var room [8]byte
+	switch string(r.rest.AppendValue(room[:0], r.rest.Code(row))) {
+	case restJSON:
+		return restJSON
+	case restRaw:
+		return restRaw
+	}
+	return restNone
+}
+
+// read returns the trace of a row, without its bodies if heads only are asked for. It is
+// valid until the next call. If the stored JSON is not what the trace's AppendJSON
+// writes, it is returned too, unless heads are asked for.
 func (r *traceReader) read(row uint32, heads bool) (*cts.Trace, []byte, error) {
-	rest := restNone
-	if r.rest != nil {
-		r.bytes = r.rest.AppendValue(r.bytes[:0], r.rest.Code(row))
-		rest = string(r.bytes)
+	if r.trace == nil {
+		r.trace = new(cts.Trace)
 	}
-	var texts [][]byte
-	if !heads || rest != restNone {
-		var err error
-		if texts, err = r.s.bodies(row, r.texts); err != nil {
-			return nil, nil, err
-		}
-	}
+	rest := r.kindOfRest(row)
 	if rest == restRaw {
-		return r.raw(row, string(texts[textRest]), heads)
+		return r.raw(row, heads)
 	}
 	r.head(row)
-	t := &r.trace
+	if heads && rest == restNone {
+		return r.trace, nil, nil
+	}
+	start := len(r.bytes)
+	texts, err := r.appendTexts(row)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, all := r.trace, view0(r.bytes[start:]) // nobody writes to it any more
+	if !heads {
+		a, b, c := texts[textRequest], texts[textResponse], texts[textMessage]
+		t.Request, t.Response, t.Message = all[:a], all[a:b], all[b:c]
+	}
 	if rest == restJSON {
-		left, err := cts.ParseTrace(texts[textRest])
+		left, err := cts.ParseTrace([]byte(all[texts[textRest-1]:texts[textRest]]))
 		if err != nil {
 			return nil, nil, r.s.lostRow(row, errNotTrace) // the cause may quote the record
 		}
 		addRest(t, left)
 		r.begun = false
 	}
-	if !heads {
-		t.Request, t.Response, t.Message = bodies(texts)
-	}
-	r.json = t.AppendJSON(r.json[:0])
-	return t, r.json, nil
+	return t, nil, nil
 }
 
-// bodies returns the texts that heads are without, in one piece of memory.
-func bodies(texts [][]byte) (request, response, message string) {
-	a, b := len(texts[textRequest]), len(texts[textResponse])
-	all := make([]byte, 0, a+b+len(texts[textMessage]))
-	all = append(append(append(all, texts[textRequest]...), texts[textResponse]...), texts[textMessage]...)
-	s := view0(all) // nobody writes to it any more
-	return s[:a], s[a : a+b], s[a+b:]
+// appendTexts appends the texts of a row to bytes, and returns where each ends, counted
+// from the first.
+func (r *traceReader) appendTexts(row uint32) (ends [textCount]uint32, err error) {
+	start := uint32(len(r.bytes))
+	if r.texts == nil {
+		r.texts = borrowTexts()
+	}
+	var all []uint32
+	r.bytes, all, err = r.s.texts.Load().Append(r.bytes, r.s.order.Load().Ordinal(row), r.texts)
+	switch {
+	case err != nil:
+		return ends, r.s.lostRow(row, err)
+	case len(all) < textCount:
+		return ends, r.s.lostRow(row, errTexts)
+	}
+	for i := range ends {
+		ends[i] = all[i] - start
+	}
+	return ends, nil
 }
 
 // head fills the trace from the columns.
 func (r *traceReader) head(row uint32) {
 	if !r.begun {
-		r.trace, r.begun = cts.Trace{}, true
-		for i := range r.fixed {
-			r.fixed[i].set(&r.trace, r.fixed[i].value)
-		}
+		*r.trace, r.begun = r.blank, true
 	}
-	r.trace.Time, r.trace.RecordTime = r.s.time(row), r.s.record(row)
-	r.bytes, r.fields = r.bytes[:0], r.fields[:0]
+	t := r.trace
+	t.Time, t.RecordTime = r.s.order.Load().Times(row)
+	if cap(r.bytes)-len(r.bytes) < rowRoom {
+		r.bytes = make([]byte, 0, r.room)
+		r.room = min(2*r.room, mostRoom)
+	}
+	start, ends := len(r.bytes), r.ends[:0]
 	for i := range r.reading {
 		c := &r.reading[i]
-		code := c.column.Code(row)
+		code := c.values.Code(row)
 		if c.known != nil {
-			c.set(&r.trace, c.knownValue(code))
+			c.put(t, c.knownValue(code))
 			continue
 		}
-		r.bytes = c.column.AppendValue(r.bytes, code)
-		r.fields = append(r.fields, filled{c.set, len(r.bytes)})
+		r.bytes = c.values.AppendValue(r.bytes, code)
+		ends = append(ends, len(r.bytes))
 	}
-	values, start := string(r.bytes), 0
-	for _, f := range r.fields {
-		f.set(&r.trace, values[start:f.end])
-		start = f.end
+	r.ends = ends
+	for i := range r.reading {
+		if c := &r.reading[i]; c.known == nil {
+			c.put(t, view0(r.bytes[start:ends[0]])) // nobody writes to it any more
+			start, ends = ends[0], ends[1:]
+		}
 	}
 }
 
+// put sets the column's field of a trace.
+func (c *column) put(t *cts.Trace, v string) {
+	if c.form == formText {
+		*(*string)(unsafe.Add(unsafe.Pointer(t), c.offset)) = v
+		return
+	}
+	c.set(t, v)
+}
+
 // raw returns a trace that is kept as its JSON.
-func (r *traceReader) raw(row uint32, json string, heads bool) (*cts.Trace, []byte, error) {
-	t, err := cts.ParseTrace([]byte(json))
+func (r *traceReader) raw(row uint32, heads bool) (*cts.Trace, []byte, error) {
+	r.bytes = nil
+	texts, err := r.appendTexts(row)
+	if err != nil {
+		return nil, nil, err
+	}
+	json := r.bytes[texts[textRest-1]:texts[textRest]]
+	r.bytes = nil // the caller may have it
+	t, err := cts.ParseTrace(json)
 	if err != nil {
 		return nil, nil, r.s.lostRow(row, errNotTrace)
 	}
-	r.trace, r.begun = *t, false
+	*r.trace, r.begun = *t, false
 	if heads {
-		r.trace.Request, r.trace.Response, r.trace.Message = "", "", ""
-		r.json = r.trace.AppendJSON(r.json[:0])
-		return &r.trace, r.json, nil
+		t = r.trace
+		t.Request, t.Response, t.Message = "", "", ""
+		json = nil
 	}
-	return &r.trace, []byte(json), nil
+	return r.trace, json, nil
 }
 
 // lostRow returns the error for a row that can't be read.

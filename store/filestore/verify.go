@@ -82,7 +82,7 @@ func (c *verification) rows(ctx context.Context, s *sealed) error {
 			return err
 		}
 		row := s.order.Load().Row(uint32(ordinal))
-		_, json, err := r.read(row, false)
+		json, err := r.jsonOf(row)
 		if err == nil {
 			if _, err = cts.ParseTrace(json); err != nil {
 				err = s.lostRow(row, errNotTrace)

@@ -75,10 +75,11 @@ func (r *run) entry(pos cts.Position, rec record) (e cts.Entry, ok bool, err err
 	if !r.q.Match(t) {
 		return e, false, nil
 	}
-	if r.buf = append(r.buf[:0], rec.json...); r.q.Heads {
+	if r.q.Heads {
 		t.Request, t.Response, t.Message = "", "", ""
-		r.buf = t.AppendJSON(r.buf[:0])
+		return r.scan.Entry(pos, t, nil), true, nil
 	}
+	r.buf = append(r.buf[:0], rec.json...)
 	return r.scan.Entry(pos, t, r.buf), true, nil
 }
 

@@ -177,8 +177,8 @@ func TestYieldedMemoryIsNotTheStore(t *testing.T) {
 		*e.Trace = cts.Trace{}
 	}
 	for e, err := range s.Query(background, cts.Query{}) {
-		if err != nil || !bytes.Equal(e.JSON, trace.AppendJSON(nil)) || e.Trace.ID != trace.ID {
-			t.Errorf("the record was changed from outside: %s, %v", e.JSON, err)
+		if err != nil || !bytes.Equal(e.AppendJSON(nil), trace.AppendJSON(nil)) || e.Trace.ID != trace.ID {
+			t.Errorf("the record was changed from outside: %s, %v", e.AppendJSON(nil), err)
 		}
 	}
 }

@@ -61,7 +61,13 @@ func (c *clay) Query(ctx context.Context, q cts.Query) iter.Seq2[cts.Entry, erro
 				}
 				return
 			}
-			e := scan.Entry(f.pos, f.trace, f.json)
+			e := scan.Entry(f.pos, f.trace, nil)
+			if f.pos%2 == 0 { // it may be there, and be left out
+				e.JSON = f.json
+			}
+			if c.is("queries yield JSON") {
+				e = scan.Entry(f.pos, nil, f.json)
+			}
 			if c.is("yields the trace of the next position") && len(answer) > 0 {
 				e.Trace = answer[0].trace
 			}
@@ -250,6 +256,9 @@ func (c *clay) After(ctx context.Context, pos cts.Position) iter.Seq2[cts.Entry,
 				return
 			}
 			e := cts.Entry{Position: r.pos, JSON: r.json}
+			if c.is("the log yields traces") {
+				e = cts.Entry{Position: r.pos, Trace: must(cts.ParseTrace(r.json))}
+			}
 			if c.is("the log has cursors") {
 				e = scan.Entry(r.pos, must(cts.ParseTrace(r.json)), r.json)
 			}

@@ -20,6 +20,8 @@ var mutants = map[string][]string{
 	"changes the caller's memory":                 {"memory-not-changed"},
 	"writes behind the caller's JSON":             {"memory-not-changed"},
 	"yields the trace of the next position":       {"answers-are-the-callers", "round-trip"},
+	"queries yield JSON":                          {"round-trip"},
+	"the log yields traces":                       {"round-trip"},
 	"ignores the context":                         {"cancelled", "query-context"},
 	"does not validate":                           {"invalid-trace"},
 	"takes large traces":                          {"trace-too-large"},

@@ -278,7 +278,7 @@ func heads(s *subject) {
 		}
 		s.same(what, s.query(q.HeadsOnly()), want)
 		for e, err := range s.store.Query(background, q.HeadsOnly()) {
-			if err != nil || !canonical(e.Trace, e.JSON) {
+			if err != nil || !canonical(e.Trace, e.AppendJSON(nil)) {
 				s.Errorf("%s: position %d: the Trace is not its JSON (error %v)", what, e.Position, err)
 			}
 		}

@@ -161,7 +161,7 @@ func drain(seq iter.Seq2[cts.Entry, error]) ([]stored, error) {
 }
 
 func keep(e cts.Entry) stored {
-	return stored{pos: e.Position, json: string(e.JSON), cursor: e.Cursor()}
+	return stored{pos: e.Position, json: string(e.AppendJSON(nil)), cursor: e.Cursor()}
 }
 
 // holds fails the case unless the store holds exactly these traces, in this order,
