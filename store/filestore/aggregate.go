@@ -109,7 +109,7 @@ const smallCount = 4096
 
 // small reports whether there is little to count.
 func (c *counter) small() bool {
-	return c.answered() || c.list != nil && c.list.to-c.list.from <= smallCount || c.hi-c.lo <= smallCount
+	return c.answered() || c.list != nil && c.list.left() <= smallCount || c.hi-c.lo <= smallCount
 }
 
 // countParallel counts on all processors.
@@ -257,7 +257,7 @@ func (c *counter) count(ctx context.Context, g *cts.Groups) error {
 		return c.countWhole(g)
 	}
 	size := c.size()
-	if size == 0 || c.list != nil && c.parts == nil && c.list.to-c.list.from < size/sparseCells {
+	if size == 0 || c.list != nil && c.parts == nil && c.list.left() < size/sparseCells {
 		return c.countEach(ctx, g)
 	}
 	c.cells = make([]cell, size)

@@ -58,5 +58,5 @@ func (c *segmentScan) rowsHolding(blocks []int, text []byte) *rowList {
 		}
 	}
 	slices.Sort(rows)
-	return &rowList{rows: rows, count: len(rows)}
+	return &rowList{stretch: rowStretch{rows: rows, to: len(rows)}, count: len(rows)}
 }

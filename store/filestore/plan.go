@@ -58,6 +58,35 @@ func (s *codeSet) has(code uint32) bool {
 	return ok
 }
 
+// isCode reports whether the node tests for one code.
+func (n *node) isCode() bool { return n.op == nodeCodes && len(n.codes.list) == 1 }
+
+// keepCode leaves the rows that have the code.
+func (n *node) keepCode(rows []uint32) []uint32 {
+	kept, column, want := rows[:0], n.column, n.codes.list[0]
+	for _, row := range rows {
+		if column.Code(row) == want {
+			kept = append(kept, row)
+		}
+	}
+	return kept
+}
+
+// keepAnyCode leaves the rows that have the code of one of the kids, each of which tests
+// for one.
+func (n *node) keepAnyCode(rows []uint32) []uint32 {
+	kept := rows[:0]
+	for _, row := range rows {
+		for i := range n.kids {
+			if k := &n.kids[i]; k.column.Code(row) == k.codes.list[0] {
+				kept = append(kept, row)
+				break
+			}
+		}
+	}
+	return kept
+}
+
 // smallSet is the most codes that are kept as a list.
 const smallSet = 8
 

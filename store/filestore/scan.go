@@ -5,7 +5,6 @@ import (
 	"sort"
 
 	"github.com/cloudtraceservice/cts"
-	"github.com/cloudtraceservice/cts/store/internal/segment"
 )
 
 // segmentScan finds the rows of one segment that a query accepts, in the query's order.
@@ -110,14 +109,14 @@ func (c *segmentScan) next() (row uint32, ok bool, err error) {
 
 // judgeList judges the next rows of the list.
 func (c *segmentScan) judgeList() {
-	n := min(c.ahead, c.list.to-c.list.from)
+	n := min(c.ahead, c.list.left())
 	c.ahead = min(2*c.ahead, mostAhead)
-	if n == 0 {
+	found := c.list.take(slices.Grow(c.found, n)[:n], c.newest)
+	if len(found) == 0 {
 		c.hi = c.lo
 		return
 	}
-	c.judged += int64(n)
-	found := c.list.take(slices.Grow(c.found, n)[:n], c.newest)
+	c.judged += int64(len(found))
 	found = c.sift(&c.rest, found)
 	if c.s.info.last > c.ceiling {
 		found = slices.DeleteFunc(found, c.beyond)
@@ -141,15 +140,13 @@ func (c *segmentScan) sift(n *node, rows []uint32) []uint32 {
 		}
 		return rows
 	}
-	kept := rows[:0]
-	if n.op == nodeCodes && len(n.codes.list) == 1 {
-		for _, row := range rows {
-			if n.column.Code(row) == n.codes.list[0] {
-				kept = append(kept, row)
-			}
-		}
-		return kept
+	if n.isCode() {
+		return n.keepCode(rows)
 	}
+	if n.op == nodeOr && !slices.ContainsFunc(n.kids, func(k node) bool { return !k.isCode() }) {
+		return n.keepAnyCode(rows)
+	}
+	kept := rows[:0]
 	for _, row := range rows {
 		if c.judge(n, row) {
 			kept = append(kept, row)
@@ -220,129 +217,4 @@ func (c *segmentScan) skip(n int, until *place) int {
 		c.lo += uint32(n)
 	}
 	return n
-}
-
-// rowList is a list of rows, ascending, in which all rows that pass are.
-type rowList struct {
-	of       *node            // that passes exactly these rows; nil if none does
-	postings segment.Postings // if rows is nil
-	rows     []uint32
-	count    int
-	from, to int // what is left of it
-}
-
-// narrow leaves the rows in [lo, hi).
-func (l *rowList) narrow(lo, hi uint32) {
-	search := l.postings.Search
-	if l.rows != nil {
-		search = func(row uint32) int { i, _ := slices.BinarySearch(l.rows, row); return i }
-	}
-	l.from, l.to = search(lo), search(hi)
-}
-
-// take takes the next rows from the end at which the query begins, as many as dst has
-// room for. There must be as many.
-func (l *rowList) take(dst []uint32, newest bool) []uint32 {
-	at := l.from
-	if newest {
-		l.to -= len(dst)
-		at = l.to
-	} else {
-		l.from += len(dst)
-	}
-	if l.rows != nil {
-		copy(dst, l.rows[at:])
-	} else {
-		dst = dst[:l.postings.Read(dst, at)]
-	}
-	if newest {
-		slices.Reverse(dst)
-	}
-	return dst
-}
-
-// appendTo appends the whole list to rows.
-func (l *rowList) appendTo(rows []uint32) []uint32 {
-	if l.rows != nil {
-		return append(rows, l.rows...)
-	}
-	n := len(rows)
-	rows = slices.Grow(rows, l.count)
-	return rows[:n+l.postings.Read(rows[n:n+l.count], 0)]
-}
-
-// candidates returns the shortest list in which all rows are that a plan lets pass, nil
-// if there is none.
-func (c *segmentScan) candidates(n *node) *rowList {
-	switch n.op {
-	case nodeRows:
-		return &rowList{of: n, rows: n.rows, count: len(n.rows)}
-	case nodeCodes:
-		if len(n.codes.list) == 1 {
-			if p, ok := n.column.Postings(n.codes.list[0]); ok {
-				return &rowList{of: n, postings: p, count: p.Len()}
-			}
-			return nil
-		}
-		return c.joined(n)
-	case nodeAnd:
-		var best *rowList
-		for i := range n.kids {
-			k := &n.kids[i]
-			if best != nil && (k.op == nodeCodes && k.codes.rows >= best.count || k.op == nodeText && best.count < fewRows) {
-				continue
-			}
-			if l := c.candidates(k); l != nil && (best == nil || l.count < best.count) {
-				best = l
-			}
-		}
-		return best
-	case nodeOr:
-		return c.joined(n)
-	case nodeText:
-		return c.holding(n)
-	}
-	return nil
-}
-
-// fewRows are so few that their texts are sooner opened than looked for.
-const fewRows = 64
-
-// maxJoined is the most rows that are put together to one list.
-const maxJoined = 1 << 16
-
-// joined puts the lists of several codes or kids together.
-func (c *segmentScan) joined(n *node) *rowList {
-	var rows []uint32
-	add := func(l *rowList) bool {
-		if l == nil || len(rows)+l.count > maxJoined {
-			return false
-		}
-		rows = l.appendTo(rows)
-		return true
-	}
-	exact := n
-	if n.op == nodeCodes {
-		if n.codes.rows > maxJoined {
-			return nil
-		}
-		for _, code := range n.codes.list {
-			p, ok := n.column.Postings(code)
-			if !ok || !add(&rowList{postings: p, count: p.Len()}) {
-				return nil
-			}
-		}
-	}
-	for i := range n.kids {
-		l := c.candidates(&n.kids[i])
-		if !add(l) {
-			return nil
-		}
-		if l.of != &n.kids[i] {
-			exact = nil
-		}
-	}
-	slices.Sort(rows)
-	rows = slices.Compact(rows)
-	return &rowList{of: exact, rows: rows, count: len(rows)}
 }
