@@ -162,6 +162,29 @@ func newRunReader(data []byte, bit uint64, n int, low uint) runReader {
 	return r
 }
 
+// skip passes over n values.
+func (r *runReader) skip(n int) {
+	r.lows += uint64(n) * uint64(r.low)
+	r.ones += uint64(n)
+	for {
+		have := bits.OnesCount64(r.word)
+		if n < have {
+			break
+		}
+		n -= have
+		if r.p+8 > uint64(len(r.data)) {
+			r.word = 0
+			return
+		}
+		r.word = binary.LittleEndian.Uint64(r.data[r.p:])
+		r.p += 8
+		r.at += 64
+	}
+	for ; n > 0; n-- {
+		r.word &= r.word - 1
+	}
+}
+
 func (r *runReader) next() uint64 {
 	for r.word == 0 {
 		if r.p+8 > uint64(len(r.data)) {

@@ -138,17 +138,23 @@ var hexValue = func() (t [256]byte) {
 	return t
 }()
 
-// hexPair is the text of each byte.
-var hexPair = func() (t [256][2]byte) {
-	for i := range t {
-		t[i] = [2]byte{"0123456789abcdef"[i>>4], "0123456789abcdef"[i&15]}
-	}
-	return t
-}()
+// hexOf returns the hexadecimal text of four bytes, the first of each in the lowest bits.
+func hexOf(b uint32) uint64 {
+	const ones = 0x0101010101010101
+	x := uint64(b)
+	x = (x | x<<16) & 0x0000ffff0000ffff
+	x = (x | x<<8) & 0x00ff00ff00ff00ff
+	x = (x>>4 | x<<8) & (0x0f * ones)      // a digit in each byte
+	letters := (x + 0x06*ones) >> 4 & ones // that are over 9
+	return x + '0'*ones + letters*('a'-'0'-10)
+}
 
 func appendHex(dst, b []byte) []byte {
+	for ; len(b) >= 4; b = b[4:] {
+		dst = binary.LittleEndian.AppendUint64(dst, hexOf(binary.LittleEndian.Uint32(b)))
+	}
 	for _, c := range b {
-		dst = append(dst, hexPair[c][0], hexPair[c][1])
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(hexOf(uint32(c))))
 	}
 	return dst
 }
@@ -174,11 +180,15 @@ const uuidLength = 36
 var uuidHexAt = [16]byte{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
 
 func appendUUID(dst, b []byte) []byte {
+	b = b[:16]
+	second, third := hexOf(binary.LittleEndian.Uint32(b[4:])), hexOf(binary.LittleEndian.Uint32(b[8:]))
 	var s [uuidLength]byte
-	for i, at := range uuidHexAt {
-		p := hexPair[b[i]]
-		s[at], s[at+1] = p[0], p[1]
-	}
+	binary.LittleEndian.PutUint64(s[0:], hexOf(binary.LittleEndian.Uint32(b)))
+	binary.LittleEndian.PutUint32(s[9:], uint32(second))
+	binary.LittleEndian.PutUint32(s[14:], uint32(second>>32))
+	binary.LittleEndian.PutUint32(s[19:], uint32(third))
+	binary.LittleEndian.PutUint32(s[24:], uint32(third>>32))
+	binary.LittleEndian.PutUint64(s[28:], hexOf(binary.LittleEndian.Uint32(b[12:])))
 	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
 	return append(dst, s[:]...)
 }

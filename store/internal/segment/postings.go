@@ -133,14 +133,14 @@ func (p *Postings) Read(dst []uint32, from int) int {
 func (p *Postings) readRun(dst []uint32, base, bit uint64, n, i int, low uint) int {
 	dst = dst[:min(len(dst), n-i)]
 	r := newRunReader(p.data, bit, n-1, low)
-	for k := range i + len(dst) {
-		v := base
-		if k > 0 {
-			v += r.next()
-		}
-		if k >= i {
-			dst[k-i] = p.clamp(v)
-		}
+	rest := dst
+	if i == 0 {
+		rest[0], rest = p.clamp(base), rest[1:]
+	} else {
+		r.skip(i - 1)
+	}
+	for k := range rest {
+		rest[k] = p.clamp(base + r.next())
 	}
 	return len(dst)
 }
