@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // Scan is one run of a query inside a store: where it begins, where it must not go,
@@ -15,7 +16,10 @@ type Scan struct {
 	Ceiling Position // the last position that the run may yield
 
 	order   Order
-	binding [32]byte // hash of the query and the store
+	query   Query
+	storeID string
+	bound   sync.Once
+	binding [32]byte // hash of the query and the store, made when a cursor is read or made
 	resumed bool
 	time    int64 // of the trace that the cursor stands behind
 	pos     Position
@@ -28,8 +32,7 @@ func (q Query) Scan(storeID string, last Position) (*Scan, error) {
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Scan{Ceiling: last, order: q.Order}
-	s.binding = sha256.Sum256(q.appendIdentity(append([]byte(storeID), 0)))
+	s := &Scan{Ceiling: last, order: q.Order, query: q, storeID: storeID}
 	if q.Cursor == "" {
 		return s, nil
 	}
@@ -92,6 +95,9 @@ func (s *Scan) cursor(time int64, pos Position) string {
 }
 
 func (s *Scan) cursorSum(body []byte) (sum [cursorBytes - cursorBody]byte) {
+	s.bound.Do(func() {
+		s.binding = sha256.Sum256(s.query.appendIdentity(append([]byte(s.storeID), 0)))
+	})
 	full := sha256.Sum256(append(s.binding[:], body...))
 	copy(sum[:], full[:])
 	return sum

@@ -24,7 +24,7 @@ type Groups struct {
 	aggregation  Aggregation
 	byRecordTime bool
 	dimensions   [2]dimension
-	index        map[groupKey]int // in keys and tallies
+	index        map[groupKey]int // in keys and tallies; nil as long as there is one group at most
 	keys         []groupKey
 	tallies      []tally
 	bytes        int // of the values of all dimensions
@@ -59,7 +59,7 @@ func NewGroups(q Query, a Aggregation) (*Groups, error) {
 		return nil, fmt.Errorf("%w: a count has no pages", ErrBadCursor)
 	}
 	a.By = slices.Clone(a.By)
-	g := &Groups{aggregation: a, byRecordTime: q.ByRecordTime, index: map[groupKey]int{}}
+	g := &Groups{aggregation: a, byRecordTime: q.ByRecordTime}
 	for i := range a.By {
 		g.dimensions[i].codes = map[string]uint32{}
 	}
@@ -122,12 +122,20 @@ func (g *Groups) add(values [2]string, start int64, part tally) error {
 		}
 		key.codes[i] = code
 	}
-	at, ok := g.index[key]
+	at, ok := 0, len(g.keys) > 0 && g.keys[0] == key
+	if !ok {
+		at, ok = g.index[key]
+	}
 	if !ok {
 		if len(g.keys) == MaxGroups {
 			return fmt.Errorf("%w: more than %d groups; %s", ErrTooLarge, MaxGroups, narrower)
 		}
-		g.index[key] = len(g.keys)
+		if len(g.keys) == 1 {
+			g.index = map[groupKey]int{g.keys[0]: 0}
+		}
+		if g.index != nil {
+			g.index[key] = len(g.keys)
+		}
 		g.keys, g.tallies = append(g.keys, key), append(g.tallies, part)
 		return nil
 	}

@@ -199,8 +199,9 @@ func ReadPage(ctx context.Context, r Reader, q Query) (Page, error) {
 		if err != nil {
 			return Page{}, err
 		}
-		page.Traces = append(page.Traces, t)
-		cursor = e.Cursor()
+		if page.Traces = append(page.Traces, t); len(page.Traces) == size {
+			cursor = e.Cursor()
+		}
 	}
 	return page, damage.err()
 }

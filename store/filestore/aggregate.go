@@ -191,11 +191,10 @@ const sparseCells = 16
 // newCounter plans the counting of a segment; nil if nothing of it can pass.
 func newCounter(s *sealed, q *cts.Query, a cts.Aggregation, scan *cts.Scan) (c *counter, err error) {
 	err = s.guarded(func() error {
-		found, err := newSegmentScan(s, q, scan)
-		if err != nil || found == nil {
+		n := &counter{q: q, a: a}
+		if some, err := n.begin(s, q, scan); err != nil || !some {
 			return err
 		}
-		n := &counter{segmentScan: *found, q: q, a: a}
 		for _, f := range a.By {
 			k, err := s.groupColumn(f)
 			if err != nil {

@@ -100,7 +100,8 @@ type planner struct {
 // query, but for its time range.
 func (s *sealed) plan(q *cts.Query) (node, error) {
 	p := planner{s: s}
-	root := []node{p.condition(&q.Condition)}
+	var room [3]node
+	root := append(room[:0], p.condition(&q.Condition))
 	if !q.Attempts && !mentions(&q.Condition, cts.FieldPhase) {
 		phase := cts.Not(cts.Eq(cts.FieldPhase, string(cts.PhaseAttempt)))
 		root = append(root, p.condition(&phase))
@@ -164,7 +165,8 @@ func (p *planner) condition(c *cts.Condition) node {
 // anyOf plans a condition on a field that means any of several columns: one that is
 // not empty is accepted, or all are empty and "" is.
 func (p *planner) anyOf(columns []int, c *cts.Condition) node {
-	filled := make([]node, 0, len(columns)+1)
+	var room [4]node
+	filled := room[:0]
 	for _, i := range columns {
 		filled = append(filled, p.column(i, c, func(v string) bool { return v != "" && c.MatchValue(v) }))
 	}
@@ -269,50 +271,61 @@ func constant(all bool) node {
 	return node{}
 }
 
-// and joins nodes that must all pass, the cheap ones first.
+// and joins nodes that must all pass, the cheap ones first. It uses kids.
 func and(kids []node) node {
-	some := make([]node, 0, len(kids))
+	live := kids[:0]
 	for _, k := range kids {
-		switch k.op {
-		case nodeNone:
+		if k.op == nodeNone {
 			return k
-		case nodeAll:
-		case nodeAnd:
-			some = append(some, k.kids...)
-		default:
-			some = append(some, k)
+		}
+		if k.op != nodeAll {
+			live = append(live, k)
 		}
 	}
-	switch len(some) {
-	case 0:
+	if len(live) == 0 {
 		return node{op: nodeAll}
-	case 1:
-		return some[0]
 	}
-	slices.SortStableFunc(some, func(a, b node) int { return int(a.op) - int(b.op) })
-	return node{op: nodeAnd, kids: some}
+	joined := join(nodeAnd, live)
+	slices.SortStableFunc(joined.kids, func(a, b node) int { return int(a.op) - int(b.op) })
+	return joined
 }
 
+// or joins nodes one of which must pass. It uses kids.
 func or(kids []node) node {
-	some := make([]node, 0, len(kids))
+	live := kids[:0]
 	for _, k := range kids {
-		switch k.op {
-		case nodeAll:
+		if k.op == nodeAll {
 			return k
-		case nodeNone:
-		case nodeOr:
-			some = append(some, k.kids...)
-		default:
-			some = append(some, k)
+		}
+		if k.op != nodeNone {
+			live = append(live, k)
 		}
 	}
-	switch len(some) {
-	case 0:
+	if len(live) == 0 {
 		return node{}
-	case 1:
-		return some[0]
 	}
-	return node{op: nodeOr, kids: some}
+	return join(nodeOr, live)
+}
+
+// join returns the node of these kids, and those of the same kind among them taken
+// apart. One kid stands for itself.
+func join(op nodeOp, kids []node) node {
+	if len(kids) == 1 {
+		return kids[0]
+	}
+	n := 0
+	for i := range kids {
+		n += max(1, len(kids[i].kids))
+	}
+	all := make([]node, 0, n)
+	for i := range kids {
+		if kids[i].op == op {
+			all = append(all, kids[i].kids...)
+		} else {
+			all = append(all, kids[i])
+		}
+	}
+	return node{op: op, kids: all}
 }
 
 func not(k node) node {

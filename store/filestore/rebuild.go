@@ -92,18 +92,25 @@ func returnTexts(r *segment.TextReader) {
 }
 
 func newTraceReader(s *sealed) (*traceReader, error) {
+	r := new(traceReader)
+	return r, r.begin(s)
+}
+
+// begin makes r a reader of a segment.
+func (r *traceReader) begin(s *sealed) error {
 	if err := s.prepare(); err != nil {
-		return nil, err
+		return err
 	}
 	p := s.reading.Load()
 	if p == nil {
 		var err error
 		if p, err = newReadPlan(s); err != nil {
-			return nil, err
+			return err
 		}
 		s.reading.Store(p)
 	}
-	return &traceReader{readPlan: p, s: s, room: firstRoom}, nil
+	r.readPlan, r.s, r.room = p, s, firstRoom
+	return nil
 }
 
 func newReadPlan(s *sealed) (*readPlan, error) {

@@ -31,29 +31,27 @@ const (
 	mostAhead  = 1024
 )
 
-// newSegmentScan plans the query for a segment. It returns nil if no row can pass.
-func newSegmentScan(s *sealed, q *cts.Query, scan *cts.Scan) (*segmentScan, error) {
-	c := &segmentScan{newest: q.Order == cts.Newest, ceiling: scan.Ceiling, ahead: firstAhead}
+// begin plans the query for a segment. It returns false if no row can pass.
+func (c *segmentScan) begin(s *sealed, q *cts.Query, scan *cts.Scan) (some bool, err error) {
+	c.s, c.newest, c.ceiling, c.ahead = s, q.Order == cts.Newest, scan.Ceiling, firstAhead
 	if q.Limit == 0 {
 		c.ahead = mostAhead
 	}
-	c.s = s
 	if err := s.prepare(); err != nil {
-		return nil, err
+		return false, err
 	}
 	c.lo, c.hi = s.rowsWithin(q, scan)
 	if c.lo >= c.hi || s.info.first > scan.Ceiling {
-		return nil, nil
+		return false, nil
 	}
-	var err error
 	if c.plan, err = s.plan(q); err != nil || c.plan.op == nodeNone {
-		return nil, err
+		return false, err
 	}
 	if list := c.candidates(&c.plan); list != nil && list.count < int(c.hi-c.lo)/4 {
 		c.list, c.rest = list, c.plan.without(list.of)
 		list.narrow(c.lo, c.hi)
 	}
-	return c, nil
+	return true, nil
 }
 
 // rowsWithin returns the rows that the time range and the cursor leave.

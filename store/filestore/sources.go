@@ -38,14 +38,23 @@ type sources struct {
 	q       *cts.Query
 	scan    *cts.Scan
 	pending []*sealed // in the order in which they are needed
-	active  []source
-	heads   []place  // of active
-	known   []bool   // whether the element of heads is
+	active  []activeSource
 	touched *touched // nil unless somebody wants to know
+
+	room     [4]activeSource // for active, if it is enough
+	segments [8]*sealed      // for pending, if it is enough
+}
+
+// activeSource is a source that is looked at.
+type activeSource struct {
+	source
+	head  place // of its next trace
+	known bool  // whether head is
 }
 
 func newSources(ctx context.Context, v *view, q *cts.Query, scan *cts.Scan, log source) *sources {
 	m := &sources{ctx: ctx, q: q, scan: scan}
+	m.active, m.pending = m.room[:0], m.segments[:0]
 	for _, s := range v.segments {
 		lo, hi := q.From, q.To
 		least, most := s.info.minTime, s.info.maxTime
@@ -68,9 +77,7 @@ func newSources(ctx context.Context, v *view, q *cts.Query, scan *cts.Scan, log 
 	return m
 }
 
-func (m *sources) add(s source) {
-	m.active, m.heads, m.known = append(m.active, s), append(m.heads, place{}), append(m.known, false)
-}
+func (m *sources) add(s source) { m.active = append(m.active, activeSource{source: s}) }
 
 // before reports whether a comes before b in the query's order.
 func (m *sources) before(a, b place) bool {
@@ -86,7 +93,7 @@ func (m *sources) next() (source, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(m.pending) > 0 && (best < 0 || !m.before(m.heads[best], m.bound())) {
+		if len(m.pending) > 0 && (best < 0 || !m.before(m.active[best].head, m.bound())) {
 			s := m.pending[0]
 			m.pending = m.pending[1:]
 			if err := m.open(s); err != nil {
@@ -97,7 +104,7 @@ func (m *sources) next() (source, error) {
 		if best < 0 {
 			return nil, nil
 		}
-		return m.active[best], nil
+		return m.active[best].source, nil
 	}
 }
 
@@ -113,28 +120,27 @@ func (m *sources) bound() place {
 func (m *sources) best() (int, error) {
 	best := -1
 	for i := 0; i < len(m.active); i++ {
-		if !m.known[i] {
+		a := &m.active[i]
+		if !a.known {
 			if err := m.ctx.Err(); err != nil {
 				return -1, err
 			}
-			time, pos, ok, err := m.active[i].head()
+			time, pos, ok, err := a.source.head()
 			if err != nil {
 				return -1, err
 			}
 			if !ok {
-				m.active[i].close()
+				a.close()
 				m.active = slices.Delete(m.active, i, i+1)
-				m.heads = slices.Delete(m.heads, i, i+1)
-				m.known = slices.Delete(m.known, i, i+1)
 				i--
 				if best > i {
 					best--
 				}
 				continue
 			}
-			m.heads[i], m.known[i] = place{time, pos}, true
+			a.head, a.known = place{time, pos}, true
 		}
-		if best < 0 || m.before(m.heads[i], m.heads[best]) {
+		if best < 0 || m.before(a.head, m.active[best].head) {
 			best = i
 		}
 	}
@@ -143,36 +149,41 @@ func (m *sources) best() (int, error) {
 
 func (m *sources) open(s *sealed) error {
 	return s.guarded(func() error {
-		c, err := newSegmentScan(s, m.q, m.scan)
-		if err != nil || c == nil {
+		c := &segmentSource{s: s, run: m.scan, heads: m.q.Heads, touched: m.touched}
+		some, err := c.scan.begin(s, m.q, m.scan)
+		if err != nil || !some {
 			m.touched.passed(s, m)
 			return err
 		}
-		r, err := newTraceReader(s)
-		if err != nil {
+		if err := c.reader.begin(s); err != nil {
 			return err
 		}
-		m.add(&segmentSource{s: s, scan: c, reader: r, run: m.scan, heads: m.q.Heads, touched: m.touched})
+		m.add(c)
 		return nil
 	})
 }
 
 // close gives up all sources.
 func (m *sources) close() {
-	for _, s := range m.active {
-		s.close()
+	for i := range m.active {
+		m.active[i].close()
 	}
 	m.active = nil
 }
 
 // take returns the next trace of a source that next returned.
 func (m *sources) take(s source) (cts.Entry, error) {
+	m.taken(s)
+	return s.entry()
+}
+
+// taken notes that the next trace of a source is another one now.
+func (m *sources) taken(s source) {
 	for i := range m.active {
-		if m.active[i] == s {
-			m.known[i] = false
+		if m.active[i].source == s {
+			m.active[i].known = false
 		}
 	}
-	return s.entry()
 }
 
 // skip passes over the first n traces. It returns over how many, which is fewer behind
@@ -184,11 +195,7 @@ func (m *sources) skip(n int) (skipped int, err error) {
 			return skipped, err
 		}
 		k, err := s.skip(n-skipped, m.until(s))
-		for i := range m.active {
-			if m.active[i] == s {
-				m.known[i] = false
-			}
-		}
+		m.taken(s)
 		if skipped += k; err != nil {
 			return skipped, err
 		}
@@ -206,8 +213,8 @@ func (m *sources) until(s source) *place {
 		}
 	}
 	for i := range m.active {
-		if m.active[i] != s {
-			take(m.heads[i])
+		if m.active[i].source != s {
+			take(m.active[i].head)
 		}
 	}
 	if len(m.pending) > 0 {
@@ -219,8 +226,8 @@ func (m *sources) until(s source) *place {
 // segmentSource is the source of a segment.
 type segmentSource struct {
 	s      *sealed
-	scan   *segmentScan
-	reader *traceReader
+	scan   segmentScan
+	reader traceReader
 	run    *cts.Scan
 	heads  bool
 	row    uint32
