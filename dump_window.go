@@ -148,6 +148,11 @@ func (w *window) full(o *DumperOptions) bool {
 
 // route returns the tracker and service of a trace, and its record time.
 func (w *window) route(e Entry) (g group, recordTime int64, err error) {
+	if r := e.Route; r != nil {
+		g = group{w.own(r.TrackerName), w.own(r.ServiceType)}
+		fill(&g.tracker, "system")
+		return g, r.RecordTime, nil
+	}
 	if e.Trace == nil {
 		if r, ok := peekRoute(e.JSON); ok {
 			g = group{w.text(r.tracker), w.text(r.service)}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strings"
 )
 
 // Limits that every store keeps.
@@ -34,7 +35,18 @@ type Entry struct {
 	Trace    *Trace
 	JSON     []byte
 
+	// Route may be set by After, by a store that knows it without parsing the JSON. It
+	// says what the JSON says, and is valid as long.
+	Route *Route
+
 	scan *Scan // the query that yielded it, for Cursor
+}
+
+// Route is what decides on the trace file of a trace.
+type Route struct {
+	TrackerName string
+	ServiceType string
+	RecordTime  int64
 }
 
 // Decode returns the trace in memory of its own.
@@ -61,6 +73,9 @@ func (e Entry) Clone() Entry {
 		e.Trace = e.Trace.Clone()
 	}
 	e.JSON = append([]byte(nil), e.JSON...)
+	if e.Route != nil {
+		e.Route = &Route{strings.Clone(e.Route.TrackerName), strings.Clone(e.Route.ServiceType), e.Route.RecordTime}
+	}
 	return e
 }
 

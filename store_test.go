@@ -44,13 +44,14 @@ func TestEntryAppendJSON(t *testing.T) {
 }
 
 func TestEntryClone(t *testing.T) {
-	e := Entry{Position: 7, Trace: &Trace{ID: "a", Ext: Ext{Labels: map[string]string{"k": "v"}}}, JSON: []byte(`{}`)}
+	e := Entry{Position: 7, Trace: &Trace{ID: "a", Ext: Ext{Labels: map[string]string{"k": "v"}}}, JSON: []byte(`{}`), Route: &Route{"t", "s", 1}}
 	c := e.Clone()
+	*e.Route = Route{}
 	e.Trace.ID, e.Trace.Ext.Labels["k"], e.JSON[0] = "changed", "changed", 'x'
-	if c.Position != 7 || c.Trace.ID != "a" || c.Trace.Ext.Labels["k"] != "v" || string(c.JSON) != "{}" {
+	if c.Position != 7 || c.Trace.ID != "a" || c.Trace.Ext.Labels["k"] != "v" || string(c.JSON) != "{}" || *c.Route != (Route{"t", "s", 1}) {
 		t.Errorf("the clone changed: %+v", c)
 	}
-	if c := (Entry{Position: 1}).Clone(); c.Trace != nil || c.JSON != nil {
+	if c := (Entry{Position: 1}).Clone(); c.Trace != nil || c.JSON != nil || c.Route != nil {
 		t.Errorf("the clone of an empty entry is %+v", c)
 	}
 }

@@ -71,6 +71,7 @@ func (a *afterRun) segment(s *sealed, pos cts.Position) bool {
 	if err != nil {
 		return a.yield(cts.Entry{}, err)
 	}
+	defer reader.close()
 	for ; ordinal < s.info.rows; ordinal++ {
 		if err := a.ctx.Err(); err != nil {
 			a.yield(cts.Entry{}, err)
@@ -80,7 +81,10 @@ func (a *afterRun) segment(s *sealed, pos cts.Position) bool {
 		err := s.guarded(func() (err error) {
 			order := s.order.Load()
 			e.Position = cts.Position(order.PositionAt(uint32(ordinal)))
-			e.JSON, err = reader.jsonOf(order.Row(uint32(ordinal)))
+			row := order.Row(uint32(ordinal))
+			if e.JSON, err = reader.jsonOf(row); err == nil {
+				e.Route = reader.routeOf(row)
+			}
 			return err
 		})
 		if !a.lost(e.Position) || !a.yield(e, err) {

@@ -117,3 +117,24 @@ func BenchmarkAfter(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkAfterSealed measures reading the traces of segments, per trace.
+func BenchmarkAfterSealed(b *testing.B) {
+	s := open(b, vfs.OS, filled(b, 100_000), filestore.Options{})
+	if err := s.Compact(background); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; {
+		for e, err := range s.After(background, 0) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(int64(len(e.JSON)))
+			if n++; n >= b.N {
+				break
+			}
+		}
+	}
+}

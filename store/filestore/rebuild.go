@@ -19,17 +19,20 @@ type traceReader struct {
 	trace *cts.Trace
 	begun bool   // trace has what is the same in all rows, and nothing but what the next row overwrites
 	bytes []byte // the texts of the last rows, which share it
-	ends  []int  // of the values of the row that is being read
-	room  int    // size of the next piece of memory for texts
+	fresh []freshValue
+	room  int // size of the next piece of memory for texts
 	json  []byte
+	route cts.Route
 }
 
 // readPlan is what there is to read of a row in a segment. It is made once.
 type readPlan struct {
 	blank   cts.Trace // what is the same in all rows
-	reading []reading
+	reading []*reading
 	rest    *segment.ColumnReader // nil if there is no rest in the whole segment
 	parts   []part                // of the JSON of a row
+
+	tracker, service *reading // nil if it is the same in all rows, as in blank
 }
 
 // reading is a column that has different values in the segment.
@@ -37,28 +40,46 @@ type reading struct {
 	*column
 	values *segment.ColumnReader
 	known  []atomic.Pointer[string] // the values that were read before, by code; nil if there are too many to keep
+	kept   atomic.Int64             // bytes that known and parts keep
 }
 
-// maxKnown is the most values of a column that are kept once they are read, and
-// maxKnownValue the most bytes of one.
+// freshValue is a value of the row that is being read, which ends at this place of bytes.
+type freshValue struct {
+	of  *column
+	end int
+}
+
+// maxKnown is the most values that a column may have for those to be kept that were read,
+// and maxKept the most bytes that are kept of it.
 const (
-	maxKnown      = 1 << 12
-	maxKnownValue = 64
+	maxKnown  = 1 << 12
+	maxKept   = 128 << 10
+	keptExtra = 40 // bytes of keeping a text, beside it
 )
 
-// knownValue returns a value of a column that keeps them.
-func (r *reading) knownValue(code uint32) string {
+// knownValue returns a value of a column if it is kept.
+func (r *reading) knownValue(code uint32) (string, bool) {
 	if int(code) >= len(r.known) {
-		return "" // bytes made to deceive
+		return "", false // too many, or bytes made to deceive
 	}
 	if v := r.known[code].Load(); v != nil {
-		return *v
+		return *v, true
+	}
+	if r.kept.Load() >= maxKept {
+		return "", false
 	}
 	v := string(r.values.AppendValue(nil, code))
-	if len(v) <= maxKnownValue {
-		r.known[code].Store(&v)
+	return v, keep(&r.known[code], v, &r.kept)
+}
+
+// keep keeps a text if it is not too long to do so.
+func keep(at *atomic.Pointer[string], v string, kept *atomic.Int64) bool {
+	if len(v) > maxKept/64 {
+		return false
 	}
-	return v
+	kept.Add(int64(len(v)) + keptExtra)
+	at.Store(&v)
+	return true
 }
 
 // Texts of several rows share a piece of memory: of a few rows if few are read, and of
@@ -133,17 +154,23 @@ func newReadPlan(s *sealed) (*readPlan, error) {
 			layout.columns[i].set(&p.blank, constant)
 			readings[layout.columns[i].name] = &reading{column: &layout.columns[i], values: c}
 		default:
-			r := reading{column: &layout.columns[i], values: c}
+			r := &reading{column: &layout.columns[i], values: c}
 			if c.Kind() == segment.Dict && c.Len() <= maxKnown {
 				r.known = make([]atomic.Pointer[string], c.Len())
 			}
 			p.reading = append(p.reading, r)
+			readings[r.name] = r
 		}
 	}
-	for i := range p.reading {
-		readings[p.reading[i].name] = &p.reading[i]
-	}
 	p.parts = partsOf(readings)
+	for _, r := range p.reading {
+		switch r.name {
+		case "tracker_name":
+			p.tracker = r
+		case "service_type":
+			p.service = r
+		}
+	}
 	return p, nil
 }
 
@@ -226,27 +253,24 @@ func (r *traceReader) head(row uint32) {
 	}
 	t := r.trace
 	t.Time, t.RecordTime = r.s.order.Load().Times(row)
-	if cap(r.bytes)-len(r.bytes) < rowRoom {
+	if cap(r.bytes)-len(r.bytes) < rowRoom || cap(r.bytes) > 2*mostRoom {
 		r.bytes = make([]byte, 0, r.room)
 		r.room = min(2*r.room, mostRoom)
 	}
-	start, ends := len(r.bytes), r.ends[:0]
-	for i := range r.reading {
-		c := &r.reading[i]
+	start := len(r.bytes)
+	r.fresh = r.fresh[:0]
+	for _, c := range r.reading {
 		code := c.values.Code(row)
-		if c.known != nil {
-			c.put(t, c.knownValue(code))
+		if v, ok := c.knownValue(code); ok {
+			c.put(t, v)
 			continue
 		}
 		r.bytes = c.values.AppendValue(r.bytes, code)
-		ends = append(ends, len(r.bytes))
+		r.fresh = append(r.fresh, freshValue{c.column, len(r.bytes)})
 	}
-	r.ends = ends
-	for i := range r.reading {
-		if c := &r.reading[i]; c.known == nil {
-			c.put(t, view0(r.bytes[start:ends[0]])) // nobody writes to it any more
-			start, ends = ends[0], ends[1:]
-		}
+	for _, f := range r.fresh {
+		f.of.put(t, view0(r.bytes[start:f.end])) // nobody writes to it any more
+		start = f.end
 	}
 }
 

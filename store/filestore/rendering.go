@@ -118,8 +118,9 @@ type part struct {
 // extVersion is what the object ext begins with.
 var extVersion = `,"v":` + strconv.Itoa(cts.ExtVersion)
 
-// maxWritten is the most values of a column whose members are kept once they are made.
-const maxWritten = 1 << 8
+// maxWritten is the most values that a column may have for its members to be kept once
+// they are made.
+const maxWritten = 1 << 10
 
 // partsOf returns the steps for a segment of which these columns are not empty in all
 // rows.
@@ -264,6 +265,23 @@ func (r *traceReader) jsonOf(row uint32) ([]byte, error) {
 	return r.json, nil
 }
 
+// routeOf returns the route of a row, which is valid until the next call, and nil if
+// that takes more than looking at what is kept.
+func (r *traceReader) routeOf(row uint32) *cts.Route {
+	r.route = cts.Route{TrackerName: r.blank.TrackerName, ServiceType: r.blank.ServiceType, RecordTime: r.s.record(row)}
+	known := true
+	if c := r.tracker; c != nil {
+		r.route.TrackerName, known = c.knownValue(c.values.Code(row))
+	}
+	if c := r.service; c != nil && known {
+		r.route.ServiceType, known = c.knownValue(c.values.Code(row))
+	}
+	if !known {
+		return nil
+	}
+	return &r.route
+}
+
 // mostNested is how deep objects lie in each other.
 const mostNested = 4
 
@@ -310,23 +328,17 @@ func (r *traceReader) render(dst []byte, row uint32, texts [textCount]uint32) []
 func (r *traceReader) appendColumn(dst []byte, p *part, row uint32) []byte {
 	c := p.reading
 	code := c.values.Code(row)
-	switch {
-	case int(code) < len(p.written):
+	if int(code) < len(p.written) {
 		if m := p.written[code].Load(); m != nil {
 			return append(dst, *m...)
 		}
-		from := len(dst)
-		dst = p.member(dst, c.knownValue(code))
-		if m := string(dst[from:]); len(m) <= 2*maxKnownValue {
-			p.written[code].Store(&m)
-		}
-		return dst
-	case c.known != nil:
-		return p.member(dst, c.knownValue(code))
 	}
-	at := len(r.bytes)
+	from, at := len(dst), len(r.bytes)
 	r.bytes = c.values.AppendValue(r.bytes, code)
 	dst = p.member(dst, view0(r.bytes[at:]))
 	r.bytes = r.bytes[:at]
+	if int(code) < len(p.written) && c.kept.Load() < maxKept {
+		keep(&p.written[code], string(dst[from:]), &c.kept)
+	}
 	return dst
 }

@@ -72,7 +72,7 @@ var appendCases = []conformance{
 	},
 	{
 		name: "round-trip",
-		rule: withSource("On the way in, Trace or JSON is set, or both; on the way out, Trace by Query and JSON by After; both, if set, and Entry.AppendJSON are the trace."),
+		rule: withSource("On the way in, Trace or JSON is set, or both; on the way out, Trace by Query and JSON by After; all that is set, and Entry.AppendJSON, are the trace."),
 		why:  "Trace files and proofs are made of these bytes: one that changes makes a true record look forged.",
 		run:  roundTrip,
 	},
@@ -169,6 +169,12 @@ func roundTrip(s *subject) {
 	for e, err := range s.store.After(background, 0) {
 		if err != nil || e.JSON == nil || e.Trace != nil && !canonical(e.Trace, e.JSON) {
 			s.Errorf("position %d: After yields no JSON, a Trace that is not its JSON, or the error %v", e.Position, err)
+		}
+		if e.Route != nil {
+			t, err := e.Decode()
+			if err != nil || *e.Route != (cts.Route{TrackerName: t.TrackerName, ServiceType: t.ServiceType, RecordTime: t.RecordTime}) {
+				s.Errorf("position %d: After yields the Route %+v, which is not that of the JSON %s, %v", e.Position, *e.Route, e.JSON, err)
+			}
 		}
 	}
 	invalid := plain(105)

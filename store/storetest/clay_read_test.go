@@ -256,6 +256,9 @@ func (c *clay) After(ctx context.Context, pos cts.Position) iter.Seq2[cts.Entry,
 				return
 			}
 			e := cts.Entry{Position: r.pos, JSON: r.json}
+			if c.is("routes of the log are wrong") {
+				e.Route = &cts.Route{TrackerName: "another"}
+			}
 			if c.is("the log yields traces") {
 				e = cts.Entry{Position: r.pos, Trace: must(cts.ParseTrace(r.json))}
 			}

@@ -22,6 +22,7 @@ var mutants = map[string][]string{
 	"yields the trace of the next position":       {"answers-are-the-callers", "round-trip"},
 	"queries yield JSON":                          {"round-trip"},
 	"the log yields traces":                       {"round-trip"},
+	"routes of the log are wrong":                 {"round-trip"},
 	"ignores the context":                         {"cancelled", "query-context"},
 	"does not validate":                           {"invalid-trace"},
 	"takes large traces":                          {"trace-too-large"},
