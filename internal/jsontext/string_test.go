@@ -100,4 +100,3 @@ func TestMarksOfWords(t *testing.T) {
 		}
 	}
 }
-

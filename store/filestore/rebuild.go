@@ -114,7 +114,10 @@ func returnTexts(r *segment.TextReader) {
 
 func newTraceReader(s *sealed) (*traceReader, error) {
 	r := new(traceReader)
-	return r, r.begin(s)
+	if err := r.begin(s); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // begin makes r a reader of a segment.

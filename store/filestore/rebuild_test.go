@@ -1,7 +1,9 @@
 package filestore_test
 
 import (
+	"bytes"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -112,7 +114,7 @@ func TestSealedTraces(t *testing.T) {
 		read := 0
 		for e, err := range s.After(background, 0) {
 			text := want[e.Position].AppendJSON(nil)
-			if err != nil || string(e.JSON) != string(text) {
+			if err != nil || !bytes.Equal(e.JSON, text) {
 				t.Fatalf("seed %d, position %d: After yields\n%s, want\n%s, %v", seed, e.Position, e.JSON, text, err)
 			}
 			back, err := cts.ParseTrace(text)
@@ -155,7 +157,7 @@ func checkKept(t *testing.T, s *filestore.Store, q cts.Query, want map[cts.Posit
 			back.Request, back.Response, back.Message = "", "", ""
 			text = back.AppendJSON(nil)
 		}
-		if !reflect.DeepEqual(e.Trace, back) || string(e.AppendJSON(nil)) != string(text) {
+		if !reflect.DeepEqual(e.Trace, back) || !bytes.Equal(e.AppendJSON(nil), text) {
 			t.Fatalf("%+v, position %d: got\n%s, want\n%s", q, e.Position, e.AppendJSON(nil), text)
 		}
 	}
@@ -181,16 +183,10 @@ func TestReadingAllocates(t *testing.T) {
 		most float64 // allocations of one run
 		read func() int
 	}{
-		{"one head", 25, func() int { return count(s, cts.Query{}.Limited(1).HeadsOnly()) }},
-		{"all heads", 25 + traces/5, func() int { return count(s, cts.Query{}.HeadsOnly()) }},
-		{"all traces", 25 + traces/4, func() int { return count(s, cts.Query{}) }},
-		{"the log", 60, func() int {
-			n := 0
-			for range s.After(background, 0) {
-				n++
-			}
-			return n
-		}},
+		{"one head", 25, func() int { return count(s.Query(background, cts.Query{}.Limited(1).HeadsOnly())) }},
+		{"all heads", 25 + traces/5, func() int { return count(s.Query(background, cts.Query{}.HeadsOnly())) }},
+		{"all traces", 25 + traces/4, func() int { return count(s.Query(background, cts.Query{})) }},
+		{"the log", 60, func() int { return count(s.After(background, 0)) }},
 	} {
 		if c.read() == 0 { // and what is kept for later runs is there
 			t.Errorf("%s: nothing was read", c.name)
@@ -201,8 +197,12 @@ func TestReadingAllocates(t *testing.T) {
 	}
 }
 
-func count(s *filestore.Store, q cts.Query) (n int) {
-	for range s.Query(background, q) {
+// count returns how many traces an iterator yields before an error.
+func count(seq iter.Seq2[cts.Entry, error]) (n int) {
+	for _, err := range seq {
+		if err != nil {
+			return 0
+		}
 		n++
 	}
 	return n

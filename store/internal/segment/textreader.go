@@ -1,6 +1,9 @@
 package segment
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // TextReader is the memory for reading texts, which a caller owns and uses again. The
 // zero value is ready. It is for one goroutine at a time. It remembers the last block,
@@ -267,7 +270,7 @@ func (t *Texts) loadPhrases(block int, r *TextReader, content []byte, size int) 
 		return t.malformedBlock(block)
 	}
 	if r.content = content; cap(content)-total < slack {
-		r.content = append(content, make([]byte, slack)...)
+		r.content = slices.Concat(content, make([]byte, slack))
 	}
 	r.content = r.content[:total+slack]
 	return nil
