@@ -244,10 +244,8 @@ func decodeNumber(dst, stream []byte, bit uint64, symbol int) ([]byte, uint64, b
 	case symbol >= symbolHex:
 		for n := symbol - symbolHex + minHex; n > 0; n -= 8 {
 			k := min(n, 8)
-			v := take(uint(k) * 4)
-			for i := k - 1; i >= 0; i-- {
-				dst = append(dst, "0123456789abcdef"[v>>(i*4)&15])
-			}
+			text := hexOf(bits.ReverseBytes32(uint32(take(uint(k)*4) << (32 - k*4))))
+			dst = binary.LittleEndian.AppendUint64(dst, text)[:len(dst)+k]
 		}
 	default:
 		n := symbol - symbolDecimal + 1
