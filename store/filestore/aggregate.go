@@ -394,8 +394,12 @@ func (c *counter) turn(g *cts.Groups, rows []uint32) (int, error) {
 // countRows counts rows that pass.
 func (c *counter) countRows(rows []uint32) {
 	from, n := rows[0], uint32(len(rows))
-	if len(c.keys) == 1 && len(c.keys[0].columns) == 1 && n <= stretch512 && rows[n-1]-from == n-1 && !c.q.ByRecordTime {
-		for i, code := range c.stretchCodes(c.keys[0].columns[0], from, from+n) {
+	if len(c.keys) == 1 && len(c.keys[0].columns) > 0 && n <= stretch512 && rows[n-1]-from == n-1 && !c.q.ByRecordTime {
+		k := &c.keys[0]
+		for i, code := range c.stretchCodes(k.columns[0], from, from+n) {
+			if int64(code) == k.empties[0] && len(k.columns) > 1 {
+				code = k.code(from + uint32(i))
+			}
 			c.add(code, int64(from)+int64(i))
 		}
 		return
