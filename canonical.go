@@ -1,11 +1,9 @@
 package cts
 
 import (
-	"encoding/binary"
-	"math/bits"
 	"strings"
-	"sync"
-	"unicode/utf8"
+
+	"github.com/cloudtraceservice/cts/internal/jsontext"
 )
 
 // ParseCanonical parses b into t, of which nothing stays, if b is exactly what
@@ -29,9 +27,7 @@ func ParseCanonical(b []byte, t *Trace) bool {
 func parseCanonical(text string, t *Trace) bool {
 	c := canonicalParser{s: text}
 	c.trace(t)
-	if c.room != nil {
-		rooms.Put(c.room)
-	}
+	c.room.Free()
 	return !c.wrong && c.i == len(c.s)
 }
 
@@ -43,11 +39,8 @@ type canonicalParser struct {
 	i     int
 	open  bool // an object was begun and has no member yet
 	wrong bool // it is not canonical
-	room  *[]byte
+	room  jsontext.Room
 }
-
-// rooms holds memory for texts with escapes.
-var rooms = sync.Pool{New: func() any { return new([]byte) }}
 
 func (c *canonicalParser) trace(t *Trace) {
 	c.begin()
@@ -385,120 +378,7 @@ func (c *canonicalParser) number() int64 {
 
 // text reads a string.
 func (c *canonicalParser) text() string {
-	if c.i == len(c.s) || c.s[c.i] != '"' {
-		c.wrong = true
-		return ""
-	}
-	from := c.i + 1
-	i, end := c.plain(from)
-	if !end {
-		return c.escaped(from, i)
-	}
-	c.i = i + 1
-	return c.s[from:i]
-}
-
-// plain returns the index of the first byte from i on that is not a character that stands
-// for itself, and whether that is the quote at the end.
-func (c *canonicalParser) plain(i int) (at int, end bool) {
-	for {
-		for ; i+8 <= len(c.s); i += 8 {
-			if m := special(load64(c.s, i)); m != 0 {
-				i += bits.TrailingZeros64(m) >> 3
-				break
-			}
-		}
-		if i == len(c.s) {
-			return i, false
-		}
-		switch b := c.s[i]; {
-		case b == '"':
-			return i, true
-		case b < utf8.RuneSelf && escapes[b]>>56 == 1:
-			i++
-		case b >= utf8.RuneSelf:
-			r, size := utf8.DecodeRuneInString(c.s[i:])
-			if r == utf8.RuneError && size == 1 || r == '\u2028' || r == '\u2029' {
-				return i, false
-			}
-			i += size
-		default:
-			return i, false
-		}
-	}
-}
-
-// escaped goes on with a string that has no plain character at i. What it stands for is
-// never longer than its spelling.
-func (c *canonicalParser) escaped(from, i int) string {
-	if c.room == nil {
-		c.room, _ = rooms.Get().(*[]byte)
-	}
-	if most := len(c.s) - from + 8; len(*c.room) < most {
-		*c.room = make([]byte, most)
-	}
-	b := *c.room
-	n := copy(b, c.s[from:i])
-	for i < len(c.s) {
-		if i+8 <= len(c.s) {
-			w := load64(c.s, i)
-			binary.LittleEndian.PutUint64(b[n:n+8], w)
-			m := special(w)
-			if m == 0 {
-				n += 8
-				i += 8
-				continue
-			}
-			plain := bits.TrailingZeros64(m) >> 3
-			n += plain
-			i += plain
-		}
-		switch c.s[i] {
-		case '"':
-			c.i = i + 1
-			return string(b[:n])
-		case '\\':
-			size := 0
-			if n, size = c.unescape(b, n, i); size == 0 {
-				c.wrong = true
-				return ""
-			}
-			i += size
-		default:
-			next, _ := c.plain(i)
-			if next == i {
-				c.wrong = true
-				return ""
-			}
-			n += copy(b[n:], c.s[i:next])
-			i = next
-		}
-	}
-	c.wrong = true
-	return ""
-}
-
-// unescape puts the character that the escape at i stands for into b at n. It returns
-// where that ends, and how long the escape is; 0 for one that is never written.
-func (c *canonicalParser) unescape(b []byte, n, i int) (end, size int) {
-	if i+1 < len(c.s) && (c.s[i+1] == '"' || c.s[i+1] == '\\') {
-		b[n] = c.s[i+1]
-		return n + 1, 2
-	}
-	more, next, ok := unescape(b[:n], c.s, i)
-	if !ok || len(more) == n {
-		return n, 0
-	}
-	r, _ := utf8.DecodeRune(more[n:])
-	var want [8]byte
-	if r < utf8.RuneSelf {
-		binary.LittleEndian.PutUint64(want[:], escapes[r])
-		size = int(want[7])
-	} else if r == '\u2028' || r == '\u2029' {
-		size = putRune(want[:], r, len(more)-n)
-	}
-	if size != next-i || c.s[i:next] != string(want[:size]) {
-		return n, 0
-	}
-	return len(more), size
+	v, next, ok := jsontext.ReadString(c.s, c.i, &c.room)
+	c.i, c.wrong = next, c.wrong || !ok
+	return v
 }

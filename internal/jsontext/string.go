@@ -1,4 +1,4 @@
-// Package jsontext writes JSON strings fast.
+// Package jsontext writes JSON strings fast, and reads those that it wrote.
 package jsontext
 
 import (
