@@ -97,6 +97,9 @@ func TestDumpLeavesADeniedTrackerThatIsAlone(t *testing.T) {
 // again: each trace is in the bucket once. The tracker has more files than are set aside,
 // in one cycle or in several.
 func TestDumpSurvivesFaultsWhileATrackerIsBehind(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine and thousands of files: run without the race detector")
+	}
 	kinds := slices.Sorted(maps.Keys(faultKinds))
 	for _, cycle := range []int{40, 200} {
 		for i, name := range kinds {
@@ -152,7 +155,11 @@ func TestDumpSurvivesFaultsWhileATrackerIsBehind(t *testing.T) {
 
 // Histories of faults and kills in which one tracker is denied all the time.
 func TestDumpHistoriesWithADeniedTracker(t *testing.T) {
-	for seed := range uint64(60) {
+	histories := uint64(30)
+	if testing.Short() || raceEnabled {
+		histories = 4
+	}
+	for seed := range histories {
 		w := newDumpWorld()
 		r := rand.New(rand.NewPCG(seed, 17))
 		now := time.UnixMilli(1_700_000_500_000)

@@ -13,6 +13,9 @@ import (
 // Many chains that are due at the same time are sealed with few saves, and a kill at any
 // call in between leaves every chain whole.
 func TestSealBatches(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine and hundreds of chains: run without the race detector")
+	}
 	const trackers = 250
 	w := newSealWorld(t)
 	d := w.start(t)
@@ -32,8 +35,11 @@ func TestSealBatches(t *testing.T) {
 }
 
 func TestSealBatchesSurviveAFaultInAnyCall(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine: run without the race detector")
+	}
 	for name, fault := range faultKinds {
-		for n := 1; ; n += 1 + n/8 {
+		for n := 1; ; n += 1 + n/4 {
 			w := newSealWorld(t)
 			w.opts.Workers = 1
 			d := w.start(t)
