@@ -41,7 +41,7 @@ func TestDumpLeavesADeniedTrackerBehind(t *testing.T) {
 				continue
 			}
 			st := r.Status()
-			if late := i + 1 - int(st.Traces); late > 12 || st.Behind != 1 || st.State != cts.TransferError || st.Detail != cts.DetailBucketPolicy {
+			if late := i + 1 - int(st.Traces); late > 12 || st.Behind != 1 || st.Quarantined > 40 || st.State != cts.TransferError || st.Detail != cts.DetailBucketPolicy {
 				t.Fatalf("minute %d: %d traces of the others wait, %+v", i, late, st)
 			}
 			if n := w.stateBytes(t); n > 100_000 {
@@ -297,4 +297,40 @@ func TestShutdownCountsWhatIsBehind(t *testing.T) {
 	if want := (cts.Leftover{Undelivered: 27, Quarantined: 25}); err != nil || left != want {
 		t.Errorf("left %+v, %v", left, err)
 	}
+}
+
+// Some files of a cycle are set aside, and later there is no room for the others: what the
+// tracker has in the cycle is delivered and counted once.
+func TestDumpCrowdingInTwoSteps(t *testing.T) {
+	w := newDumpWorld()
+	for i := range 130 {
+		w.add(t, fmt.Sprintf("data/S%03d", i))
+	}
+	broken := true
+	w.fault = func(_ int, call string) dumpFault {
+		switch {
+		case !strings.HasPrefix(call, "put "):
+		case strings.Contains(call, "/S00") || !broken:
+			return dumpFault{err: obs.ErrInvalid}
+		default:
+			return dumpFault{err: errBroken}
+		}
+		return dumpFault{}
+	}
+	d := w.dumper(t, nil)
+	if err := d.Flush(t.Context()); err == nil || d.Status().Quarantined != 10 {
+		t.Fatalf("%v, %+v", err, d.Status())
+	}
+	broken = false
+	if err := d.Flush(t.Context()); err != nil || d.Status().Behind != 1 || d.Status().Quarantined != 0 {
+		t.Fatalf("%v, %+v", err, d.Status())
+	}
+	w.mend()
+	if err := d.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := d.Status(); st.Traces != 130 || st.Behind+st.Quarantined != 0 || w.held(t) != 130 {
+		t.Errorf("when mended: %+v", st)
+	}
+	w.check(t)
 }
