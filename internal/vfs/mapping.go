@@ -57,6 +57,16 @@ func errShort(have int64, want int) error {
 // Close.
 func (m *Mapping) Bytes() []byte { return m.data }
 
+// Release tells the operating system that the pages that were read so far are not needed
+// soon: they no longer count as memory of the process, and are there again, from the
+// system's cache, when they are touched. It may be called while others read. Where it
+// can't be told it does nothing.
+func (m *Mapping) Release() {
+	if m.unmap != nil {
+		release(m.data)
+	}
+}
+
 // Close gives the memory back. Later calls do nothing.
 func (m *Mapping) Close() error {
 	data, unmap := m.data, m.unmap

@@ -47,6 +47,9 @@ func TestMap(t *testing.T) {
 			if !bytes.Equal(m.Bytes(), content) {
 				t.Error("the mapping has another content than the file")
 			}
+			if m.Release(); !bytes.Equal(m.Bytes(), content) {
+				t.Error("the mapping has another content after Release")
+			}
 			for range 2 {
 				if err := m.Close(); err != nil {
 					t.Error(err)

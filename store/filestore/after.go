@@ -72,7 +72,10 @@ func (a *afterRun) segment(s *sealed, pos cts.Position) bool {
 		return a.yield(cts.Entry{}, err)
 	}
 	defer reader.close()
-	for ; ordinal < s.info.rows; ordinal++ {
+	for read := 1; ordinal < s.info.rows; ordinal, read = ordinal+1, read+1 {
+		if read%releaseRows == 0 {
+			s.mapping.Release()
+		}
 		if err := a.ctx.Err(); err != nil {
 			a.yield(cts.Entry{}, err)
 			return false
@@ -93,6 +96,11 @@ func (a *afterRun) segment(s *sealed, pos cts.Position) bool {
 	}
 	return true
 }
+
+// releaseRows is after how many rows of a segment a reader gives back the pages that it
+// came by: who reads all of a store does not come by again, and its segments would count
+// as memory of the process.
+const releaseRows = 1 << 15
 
 // log yields the traces of the log behind pos that are synced. It reports whether to
 // go on.
