@@ -85,14 +85,6 @@ func (c *markChunk) put(at int, m *marks) {
 	}
 }
 
-// get returns the marks of a trace.
-func (c *markChunk) get(at int) (m marks) {
-	for i := range marked.values {
-		m[i] = atomic.LoadUint32(&c[at][i])
-	}
-	return m
-}
-
 // noteMarks makes the marks of a trace that has none.
 func (v *view) noteMarks(ordinal int, t *cts.Trace) {
 	c, at := v.marksAt(ordinal)
