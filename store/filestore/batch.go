@@ -24,7 +24,7 @@ type batch struct {
 	frame []item       // the items that are not stored yet, as they stand in payload
 	first cts.Position // of the frame
 	known cts.Appended // the items that are stored already
-	leans bool         // on traces that are not published yet
+	leans bool         // on traces that were not published yet, also to be refused
 	err   error
 }
 

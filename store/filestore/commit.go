@@ -103,7 +103,7 @@ func (c *committer) place(b *batch) error {
 		for _, it := range b.frame {
 			delete(g.fresh, it.id)
 		}
-		c.position, b.frame, b.leans = b.first, nil, false
+		c.position, b.frame = b.first, nil
 		return err
 	}
 	c.addFrame(b)
@@ -163,10 +163,10 @@ func (c *committer) placeAgain(cause error) {
 	clear(g.fresh)
 	for _, b := range g.batches {
 		switch {
-		case b.err != nil:
-			continue
-		case b.leans:
+		case b.leans: // also those that are in conflict with what is not stored now
 			b.err, b.frame = cause, nil
+			continue
+		case b.err != nil:
 			continue
 		}
 		b.first = c.position

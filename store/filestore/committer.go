@@ -153,7 +153,7 @@ func (c *committer) finish(l landing) {
 		switch {
 		case b.flush && c.err != nil:
 			b.err = appendError(c.err)
-		case b.err == nil && l.err != nil && (len(b.frame) > 0 || b.leans):
+		case l.err != nil && (b.leans || b.err == nil && len(b.frame) > 0):
 			b.err = appendError(l.err)
 		}
 		b.answer()

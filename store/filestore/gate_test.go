@@ -108,6 +108,62 @@ func TestOneCommitOfManyBatches(t *testing.T) {
 	})
 }
 
+// TestGroupBehindAFailedOne fails a commit while the next one is placed: what leans on a
+// trace that is not stored now fails as well, and the rest is stored at the positions
+// that are free.
+func TestGroupBehindAFailedOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fault := vfstest.NewFaultFS(vfstest.NewMemFS())
+		s := open(t, fault, "/store", filestore.Options{})
+		other := traceOf(3)
+		other.Name = "deleteServer"
+		g := &gate{reached: make(chan struct{}), open: make(chan struct{})}
+		failures := 0
+		fault.Set(func(op vfstest.Op) error {
+			if op.Kind == vfstest.KindSync && strings.HasSuffix(op.Name, ".log") && failures == 0 {
+				close(g.reached)
+				<-g.open
+			} else if failures != 1 {
+				return nil
+			}
+			failures++ // the sync, and the first operation of what would replace the file
+			return errDisk
+		})
+		failed := start(s, numbered(3, 3))
+		<-g.reached
+		var rest []<-chan result
+		for _, batch := range [][]cts.Entry{
+			numbered(4, 5),
+			numbered(3, 3),   // is there in the commit that will fail
+			{{Trace: other}}, // in conflict with that
+			{{Trace: traceOf(6)}, {Trace: traceOf(4)}}, // leans on the first of these
+			numbered(7, 7),
+		} {
+			rest = append(rest, start(s, batch))
+			synctest.Wait()
+		}
+		close(g.open)
+		if r := <-failed; !errors.Is(r.err, cts.ErrOutcomeUnknown) || !errors.Is(r.err, errDisk) {
+			t.Errorf("the commit that failed: %+v", r)
+		}
+		want := []cts.Appended{{First: 1, Last: 2}, {}, {}, {}, {First: 3, Last: 3}}
+		for i, c := range rest {
+			r := <-c
+			fails := i >= 1 && i <= 3
+			if r.done != want[i] || errors.Is(r.err, errDisk) != fails || !fails && r.err != nil {
+				t.Errorf("batch %d: got %+v, want %+v", i, r, want[i])
+			}
+		}
+		mustAppend(t, s, numbered(3, 3)...)
+		got, damage := ids(t, s, 0)
+		if want := slices.Concat(idsOf(4, 5), idsOf(7, 7), idsOf(3, 3)); !slices.Equal(got, want) || damage != nil {
+			t.Errorf("got %v, want %v, damage %v", got, want, damage)
+		}
+		verify(t, s)
+		mustClose(t, s)
+	})
+}
+
 func TestContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fault := vfstest.NewFaultFS(vfstest.NewMemFS())
