@@ -138,9 +138,15 @@ func (d directory) readIdentity(write bool) (identity, error) {
 		return identity{}, err
 	}
 	b, err := vfs.ReadFile(d.fs, d.path(identityName), maxIdentity)
+	if errors.Is(err, fs.ErrNotExist) {
+		lost := d.withoutIdentity()
+		// Another process may be making the store, STORE before all else: if it is there
+		// now, what was found without it was no sign of a loss.
+		if b, err = vfs.ReadFile(d.fs, d.path(identityName), maxIdentity); errors.Is(err, fs.ErrNotExist) {
+			return identity{}, lost
+		}
+	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return identity{}, d.withoutIdentity()
 	case errors.Is(err, vfs.ErrTooLarge):
 		return identity{}, &cts.CorruptionError{File: identityName, Err: err}
 	case err != nil:

@@ -2,6 +2,7 @@ package filestore_test
 
 import (
 	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -167,5 +168,38 @@ func TestReaderChangesNothing(t *testing.T) {
 		if !errors.Is(err, cts.ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
+	}
+}
+
+// TestReaderWhileTheStoreIsMade opens a store for reading that another process makes
+// meanwhile, at every operation of the opening: there is none yet, or it is read.
+func TestReaderWhileTheStoreIsMade(t *testing.T) {
+	read := 0
+	for n, more := 1, true; more; n++ {
+		mem := vfstest.NewMemFS()
+		fault := vfstest.NewFaultFS(mem)
+		fault.CountAll = true
+		more = false
+		fault.OnOp = func(op vfstest.Op) {
+			if op.N != n {
+				return
+			}
+			more = true
+			s := open(t, mem, "/store", filestore.Options{})
+			mustAppend(t, s, numbered(1, 3)...)
+			mustClose(t, s)
+		}
+		r, err := filestore.OpenReader("/store", &filestore.Options{FS: fault})
+		fault.OnOp = nil
+		switch {
+		case err == nil:
+			read++
+			mustClose(t, r)
+		case !errors.Is(err, fs.ErrNotExist):
+			t.Errorf("made before operation %d: %v", n, err)
+		}
+	}
+	if read < 2 {
+		t.Errorf("the store was there in time %d times", read)
 	}
 }
