@@ -183,7 +183,7 @@ func (d *Dumper) othersWait(ctx context.Context) bool {
 // the tracker is left behind.
 const maxStuck = 250
 
-// stuck reports whether a tracker has a chain that must not grow for now.
+// stuck reports whether a tracker has a chain that must not grow before its digest is put.
 func (d *Dumper) stuck(tracker string) bool {
 	if d.seal == nil {
 		return false

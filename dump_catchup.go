@@ -158,10 +158,10 @@ func (d *Dumper) behindWindow(ctx context.Context, b *behind) (*window, error) {
 // that is not taken. It returns those that are refused for good, and for which there is
 // room in the quarantine.
 func (d *Dumper) putBehind(ctx context.Context, p *plan, b *behind, jobs []*job) (refused []*job, err error) {
-	for todo := jobs; len(todo) > 0; {
+	for next := jobs; len(next) > 0; {
 		var group errgroup.Group
 		group.SetLimit(d.opts.Workers)
-		for _, j := range todo {
+		for _, j := range next {
 			group.Go(func() error {
 				if j.err = ctx.Err(); j.err == nil {
 					j.stored, j.err = d.put(ctx, j.planned, j.file)
@@ -170,7 +170,7 @@ func (d *Dumper) putBehind(ctx context.Context, p *plan, b *behind, jobs []*job)
 			})
 		}
 		_ = group.Wait() // each job has its own error
-		todo = nil
+		next = nil
 		for _, j := range jobs {
 			switch {
 			case j.err == nil || slices.Contains(refused, j):
@@ -178,7 +178,7 @@ func (d *Dumper) putBehind(ctx context.Context, p *plan, b *behind, jobs []*job)
 				d.conflict(j.planned.Key)
 				j.planned.Attempt++
 				j.planned.Key = d.key(p, j.planned, b.Prefix)
-				todo = append(todo, j)
+				next = append(next, j)
 			case permanent(j.err) && d.roomFor(j.planned, len(refused)):
 				refused = append(refused, j)
 			default:

@@ -23,9 +23,9 @@ func keyLine(t *testing.T, out, name string) string {
 // The whole life of keys, as a user goes it: made, added, published, retired, revoked.
 func TestKeys(t *testing.T) {
 	w := newWorld(t)
-	root := w.cts(t, "", "keygen", "$W/root")
+	root := w.cts(t, "", "keygen", "$W/rootkey")
 	fingerprint := keyLine(t, root.out, "fingerprint")
-	const key = `--root-key $W/root/private.pem `
+	const key = `--root-key $W/rootkey/private.pem `
 	const object = "bucket/CloudTraces/eu-de/Keys/keys.json"
 	w.script(t, []step{
 		{"keys add " + key + "--from 2024-06-19T08:00 $W/keys.json $W/public.pem", exitClean, `^root +` + fingerprint + `\nserial +1\n.*Ed25519 +2024-06-19T08:00:00Z +- +in use\n$`, ""},
@@ -71,9 +71,9 @@ func TestKeys(t *testing.T) {
 // What is not signed by the root key is refused everywhere, and nothing is left changed.
 func TestKeysRefused(t *testing.T) {
 	w := newWorld(t)
-	w.cts(t, "", "keygen", "$W/root")
+	w.cts(t, "", "keygen", "$W/rootkey")
 	other := keyLine(t, w.cts(t, "", "keygen", "$W/elsewhere").out, "fingerprint")
-	w.script(t, []step{{"keys add --root-key $W/root/private.pem $W/keys.json $W/public.pem", exitClean, "*", ""}})
+	w.script(t, []step{{"keys add --root-key $W/rootkey/private.pem $W/keys.json $W/public.pem", exitClean, "*", ""}})
 	before := w.read(t, "keys.json")
 	w.write(t, "changed.json", bytes.Replace([]byte(before), []byte(`"serial":1`), []byte(`"serial":2`), 1))
 	w.write(t, "garbage", []byte("garbage"))
@@ -82,14 +82,14 @@ func TestKeysRefused(t *testing.T) {
 	}
 	w.script(t, []step{
 		{"keys add --root-key $W/elsewhere/private.pem $W/keys.json $W/other.pem", exitFailed, "", `keys.json: .*another root key`},
-		{"keys add --root-key $W/root/public.pem $W/keys.json $W/other.pem", exitFailed, "", `public.pem: .*want "PRIVATE KEY"`},
-		{"keys add --root-key $W/root/private.pem $W/keys.json $W/root/private.pem", exitFailed, "", `private.pem: .*want "PUBLIC KEY"`},
-		{"keys add --root-key $W/root/private.pem $W/keys.json $W/root/public.pem", exitFailed, "", `root key must not sign digests`},
-		{"keys add --root-key $W/root/private.pem $W/changed.json $W/other.pem", exitFailed, "", `signature does not match`},
-		{"keys add --root-key $W/root/private.pem $W/garbage $W/other.pem", exitFailed, "", `garbage: `},
-		{"keys add --root-key $W/root/private.pem $W/none/keys.json $W/other.pem", exitFailed, "", `none`},
-		{"keys retire --root-key $W/root/private.pem $W/none.json $W/other.pem", exitFailed, "", `none.json`},
-		{"keys retire --root-key $W/root/private.pem --until 2001-01-01 $W/keys.json $W/public.pem", exitFailed, "", `is in use from`},
+		{"keys add --root-key $W/rootkey/public.pem $W/keys.json $W/other.pem", exitFailed, "", `public.pem: .*want "PRIVATE KEY"`},
+		{"keys add --root-key $W/rootkey/private.pem $W/keys.json $W/rootkey/private.pem", exitFailed, "", `private.pem: .*want "PUBLIC KEY"`},
+		{"keys add --root-key $W/rootkey/private.pem $W/keys.json $W/rootkey/public.pem", exitFailed, "", `root key must not sign digests`},
+		{"keys add --root-key $W/rootkey/private.pem $W/changed.json $W/other.pem", exitFailed, "", `signature does not match`},
+		{"keys add --root-key $W/rootkey/private.pem $W/garbage $W/other.pem", exitFailed, "", `garbage: `},
+		{"keys add --root-key $W/rootkey/private.pem $W/none/keys.json $W/other.pem", exitFailed, "", `none`},
+		{"keys retire --root-key $W/rootkey/private.pem $W/none.json $W/other.pem", exitFailed, "", `none.json`},
+		{"keys retire --root-key $W/rootkey/private.pem --until 2001-01-01 $W/keys.json $W/public.pem", exitFailed, "", `is in use from`},
 		{"keys show $W/changed.json", exitFound, "", `signature does not match`},
 		{"keys show --root " + other + " $W/keys.json", exitFound, "", `another root key`},
 		{"keys show $W/garbage", exitFailed, "", `garbage: `},

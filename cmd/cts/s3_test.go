@@ -51,10 +51,10 @@ func TestVerifyOnServers(t *testing.T) {
 				{verify + "-none", exitFailed, "*", `bucket does not exist`},
 				{prove + "/years/2024/", exitClean, `^{"version":1,`, ""},
 			})
-			fingerprint := keyLine(t, w.cts(t, "", "keygen", "$W/root").out, "fingerprint")
+			fingerprint := keyLine(t, w.cts(t, "", "keygen", "$W/rootkey").out, "fingerprint")
 			server := " --path-style --endpoint " + u.String()
 			w.script(t, []step{
-				{"keys add --root-key $W/root/private.pem --from 2024-06-01 $W/keys.json $W/public.pem", exitClean, "*", ""},
+				{"keys add --root-key $W/rootkey/private.pem --from 2024-06-01 $W/keys.json $W/public.pem", exitClean, "*", ""},
 				{"keys publish" + server + " $W/keys.json s3://" + name + "/years/2024", exitClean, `published +CloudTraces/eu-de/Keys/keys.json`, ""},
 				{"verify --root " + fingerprint + server + " s3://" + name + "/years/2024", exitClean, `verdict: clean\n$`, ""},
 				{"verify --root " + fingerprint + server + " s3://" + name, exitFailed, `verdict: not checked`, `no root in the bucket has a key history`},
