@@ -64,7 +64,7 @@ func (c *committer) begin() (first bool, room int64) {
 	defer c.stage.Unlock()
 	g := c.stage.next
 	first = len(g.batches) == 0
-	if g.flush || first && len(c.stage.flying) > 0 && c.store.keeper.full() {
+	if g.flush || first && c.stage.flying != nil && c.store.keeper.full() {
 		return first, 0 // what is under way is answered before anybody waits for the keeper
 	}
 	return first, groupBytes - g.room

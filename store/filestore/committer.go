@@ -3,6 +3,7 @@ package filestore
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -128,13 +129,38 @@ func (c *committer) commit(g *group) {
 func (c *committer) land(l landing) {
 	c.finish(l)
 	c.stage.Lock()
-	defer c.stage.Unlock()
 	if l.err != nil {
 		c.position = l.next
 		c.placeAgain(appendError(l.err))
 	}
-	c.stage.landed(l)
+	c.stage.landed()
+	c.stage.Unlock()
+	c.rally()
 }
+
+// rally gathers the appends of those who were just answered: most append again at once.
+// One sync serves all of them then; else those who came while the last one was under way
+// would go without the others, and the two halves take turns for ever. It does not
+// wait for anybody but lets those run who can, and ends when they bring nothing more.
+func (c *committer) rally() {
+	defer c.stage.release()
+	before := 0
+	for quiet := 0; quiet < rallyRounds; quiet++ {
+		open := c.gather()
+		n, all := c.stage.gathered()
+		if all || !open {
+			return
+		}
+		if n > before {
+			quiet = 0
+		}
+		before = n
+		runtime.Gosched()
+	}
+}
+
+// rallyRounds is how often others run and bring no append before rally ends.
+const rallyRounds = 8
 
 // finish shows the traces of a group to readers and answers its batches.
 func (c *committer) finish(l landing) {

@@ -8,23 +8,23 @@ import (
 )
 
 // stage is where groups of batches pass from the committer to the writer and back: next
-// is being placed, flying are being written or were, and are not published yet. The
-// writer takes the next group itself when it is done with one, so that the disk never
-// waits for the committer.
+// is being placed, flying is being written, or was and is not published yet. The writer
+// takes the next group as soon as the committer is done with the last.
 type stage struct {
 	sync.Mutex // also held while the next group is changed
 	ready      sync.Cond
 	next       *group
-	flying     []*group // in the order of their positions; all have landed but the last
-	spares     []*group // empty
-	flies      bool     // groups are for the writer, if it may be of use
-	alone      bool     // the last group had one batch
-	failed     bool     // the last group was not written: the next one has wrong positions
+	flying     *group
+	spare      *group // empty
+	flies      bool   // groups are for the writer, if it may be of use
+	alone      bool   // the last group had one batch
+	held       bool   // the next group is not complete, see rally
+	expected   int    // batches that the next group may have soon
 	closed     bool
 }
 
 func (s *stage) init(flies bool) {
-	s.ready.L, s.next, s.flies = s, newGroup(), flies
+	s.ready.L, s.next, s.spare, s.flies = s, newGroup(), newGroup(), flies
 }
 
 // forWriter reports whether the next group is for the writer: there is something to
@@ -39,7 +39,7 @@ func (s *stage) forWriter() bool {
 func (s *stage) take() *group {
 	s.Lock()
 	defer s.Unlock()
-	for !s.closed && (s.failed || !s.forWriter()) {
+	for !s.closed && (s.flying != nil || s.held || !s.forWriter()) {
 		s.ready.Wait()
 	}
 	if s.closed {
@@ -54,7 +54,7 @@ func (s *stage) own() (g *group, idle bool) {
 	s.Lock()
 	defer s.Unlock()
 	switch {
-	case len(s.flying) > 0:
+	case s.flying != nil:
 		return nil, false
 	case len(s.next.batches) == 0:
 		return nil, true
@@ -64,34 +64,43 @@ func (s *stage) own() (g *group, idle bool) {
 	return s.launch(), false
 }
 
-// launch moves the next group to those that are flying.
+// launch makes the next group the one that is flying.
 func (s *stage) launch() *group {
-	g := s.next
-	s.flying = append(s.flying, g)
-	if n := len(s.spares) - 1; n >= 0 {
-		s.next, s.spares = s.spares[n], s.spares[:n]
-	} else {
-		s.next = newGroup()
-	}
-	return g
+	s.flying, s.next, s.spare = s.next, s.spare, nil
+	return s.flying
 }
 
-// landed takes the first group that is flying out, which was answered. What was wrong
-// with the next one because of it is mended.
-func (s *stage) landed(l landing) {
-	s.alone = len(l.group.batches) == 1
-	s.failed = false
-	s.flying = append(s.flying[:0], s.flying[1:]...)
-	l.group.reset()
-	s.spares = append(s.spares, l.group)
+// landed takes the group that was flying out, which was answered, and holds the next one
+// until release.
+func (s *stage) landed() {
+	g := s.flying
+	s.alone = len(g.batches) == 1
+	s.held, s.expected = true, len(g.batches)+len(s.next.batches)
+	g.reset()
+	s.flying, s.spare = nil, g
+}
+
+// gathered returns how many batches the next group has, and whether that is all there may be.
+func (s *stage) gathered() (n int, all bool) {
+	s.Lock()
+	defer s.Unlock()
+	n = len(s.next.batches)
+	return n, n >= s.expected
+}
+
+// release leaves the next group to the writer.
+func (s *stage) release() {
+	s.Lock()
+	defer s.Unlock()
+	s.held = false
 	s.ready.Signal()
 }
 
 // find returns a trace that is not published yet.
 func (s *stage) find(id string) (a arrival, ok bool) {
 	a, ok = s.next.fresh[id]
-	for i := 0; i < len(s.flying) && !ok; i++ {
-		a, ok = s.flying[i].fresh[id]
+	if !ok && s.flying != nil {
+		a, ok = s.flying.fresh[id]
 	}
 	return a, ok
 }
@@ -99,8 +108,8 @@ func (s *stage) find(id string) (a arrival, ok bool) {
 // size returns the bytes of the frames that are not published yet.
 func (s *stage) size() int64 {
 	n := s.next.size
-	for _, g := range s.flying {
-		n += g.size
+	if s.flying != nil {
+		n += s.flying.size
 	}
 	return n
 }
@@ -130,13 +139,7 @@ func newWriter(log *wal.Log, s *stage) *writer {
 	go func() {
 		defer close(w.ended)
 		for g := s.take(); g != nil; g = s.take() {
-			l := write(log, g, true)
-			if l.err != nil {
-				s.Lock()
-				s.failed = true // until the committer has seen it
-				s.Unlock()
-			}
-			w.landed <- l
+			w.landed <- write(log, g, true)
 		}
 	}()
 	return w
