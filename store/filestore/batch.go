@@ -32,8 +32,9 @@ type batch struct {
 type item struct {
 	id           string
 	time, record int64
-	start, end   int // of its record in payload
-	json         int // where in payload its JSON begins
+	start, end   int          // of its record in payload
+	json         int          // where in payload its JSON begins
+	sifted       cts.Position // no segment has the id below it, see sift
 	marks        marks
 }
 

@@ -3,7 +3,6 @@ package filestore
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/cloudtraceservice/cts"
 	"github.com/cloudtraceservice/cts/store/internal/wal"
@@ -185,29 +184,35 @@ func (c *committer) lookUp(b *batch, it item) (cts.Position, []byte, error) {
 		b.leans = true
 		return a.pos, a.json, nil
 	}
-	pos, ok := c.ids.find(it.id) // only this goroutine adds, and who drops holds c.mu
-	ordinal := 0
-	if ok {
-		ordinal, ok = c.index.find(pos)
+	var found [1]cts.Position
+	for _, pos := range c.ids.find(it.id, found[:0]) { // only this goroutine adds, and who drops holds c.mu
+		ordinal, ok := c.index.find(pos)
+		if !ok {
+			continue
+		}
+		var r bodyReader
+		json, err := r.read(&c.index.view, ordinal)
+		if err != nil {
+			return 0, nil, cantCompare(it.id, err)
+		}
+		if id, _, _, err := cts.PeekJSON(json); err == nil && id == it.id {
+			return pos, json, nil
+		}
 	}
-	if !ok {
-		return c.lookUpSealed(it.id)
-	}
-	var r bodyReader
-	json, err := r.read(&c.index.view, ordinal)
-	if err != nil {
-		return 0, nil, cantCompare(it.id, err)
-	}
-	return pos, json, nil
+	return c.lookUpSealed(it.id, it.sifted)
 }
 
 func cantCompare(id string, err error) error {
 	return fmt.Errorf("filestore: a trace with id %q is there and can't be compared: %w", id, err)
 }
 
-// lookUpSealed is lookUp among the segments.
-func (c *committer) lookUpSealed(id string) (pos cts.Position, json []byte, err error) {
+// lookUpSealed is lookUp among the segments that have anything behind the position that
+// the id was sifted up to.
+func (c *committer) lookUpSealed(id string, sifted cts.Position) (pos cts.Position, json []byte, err error) {
 	for _, s := range slices.Backward(c.index.segments) {
+		if s.info.last < sifted {
+			break
+		}
 		err := s.guarded(func() error {
 			row, ok, err := s.find(id)
 			if !ok || err != nil {
@@ -247,7 +252,7 @@ func (c *committer) add(g *group, file *wal.File, offset int64) {
 				time: it.time, record: it.record, offset: uint32(record), size: uint32(it.end - it.json), file: slot,
 			})
 			c.index.setMarks(&it.marks)
-			c.ids.put(file, strings.Clone(it.id), c.index.last)
+			c.ids.put(it.id, c.index.last)
 		}
 		offset = payload + int64(len(b.payload))
 	}

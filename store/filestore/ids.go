@@ -2,134 +2,108 @@ package filestore
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync"
 
 	"github.com/cloudtraceservice/cts"
-	"github.com/cloudtraceservice/cts/store/internal/idmap"
-	"github.com/cloudtraceservice/cts/store/internal/wal"
 )
 
-// idTable knows the ids of the traces in the log, one map for each log file, so that
-// what was sealed is dropped at once. In front of the maps is one filter: nearly all ids
-// that are looked for are new, and to look into a map for each file is what an append would
-// spend most of its time with. One goroutine adds and another drops while others read.
+// idTable knows the ids of the traces in the log by their hashes: that a hash is not
+// there is certain, and nearly all ids that are looked for are new. Whoever finds one
+// reads the trace to be certain that it has the id. One goroutine adds and another drops
+// while others read.
 type idTable struct {
 	mu     sync.RWMutex
 	seed   maphash.Seed
-	filter idFilter
-	maps   []idsOfFile
+	ids    []idOfTrace // in order of position
+	gone   uint32      // ids that were dropped before them, which wraps around
+	slots  []uint64    // open addressing: upper half of a hash, and number of the id; 0 is free
+	filled int         // slots, those of ids that were dropped too
 }
 
-type idsOfFile struct {
-	file   *wal.File
-	last   cts.Position
-	ids    idmap.Map
-	hashes []uint64 // of the ids
+type idOfTrace struct {
+	hash uint64
+	pos  cts.Position
 }
 
-// put notes a trace; the first one with an id counts.
-func (t *idTable) put(f *wal.File, id string, pos cts.Position) {
-	if n := len(t.maps); n == 0 || t.maps[n-1].file != f {
-		t.maps = append(t.maps, idsOfFile{file: f})
-	}
+const leastSlots = 1 << 10
+
+// put notes a trace, which is behind all others.
+func (t *idTable) put(id string, pos cts.Position) {
 	if t.seed == (maphash.Seed{}) {
 		t.seed = maphash.MakeSeed()
 	}
-	m := &t.maps[len(t.maps)-1]
-	m.last = pos
-	m.ids.Put(id, uint64(pos))
-	m.hashes = append(m.hashes, maphash.String(t.seed, id))
-	if !t.filter.add(m.hashes[len(m.hashes)-1]) {
+	hash := maphash.String(t.seed, id)
+	t.ids = append(t.ids, idOfTrace{hash, pos})
+	if 2*t.filled >= len(t.slots) {
 		t.rebuild()
+		return
 	}
+	t.place(len(t.ids)-1, hash)
 }
 
-func (t *idTable) get(id string) (cts.Position, bool) {
+// place puts an id in a slot.
+func (t *idTable) place(at int, hash uint64) {
+	last := uint64(len(t.slots) - 1)
+	i := hash
+	for t.slots[i&last] != 0 {
+		i++
+	}
+	number := t.gone + uint32(at)
+	t.slots[i&last] = hash>>32<<32 | uint64(number)
+	t.filled++
+}
+
+// get appends to found the positions of the traces that probably have an id, the oldest
+// first.
+func (t *idTable) get(id string, found []cts.Position) []cts.Position {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.find(id)
+	return t.find(id, found)
 }
 
-func (t *idTable) find(id string) (cts.Position, bool) {
-	if len(t.maps) == 0 || !t.filter.has(maphash.String(t.seed, id)) {
-		return 0, false
+func (t *idTable) find(id string, found []cts.Position) []cts.Position {
+	if len(t.ids) == 0 {
+		return found
 	}
-	for i := len(t.maps) - 1; i >= 0; i-- {
-		if pos, ok := t.maps[i].ids.Get(id); ok {
-			return cts.Position(pos), true
+	hash := maphash.String(t.seed, id)
+	last := uint64(len(t.slots) - 1)
+	for i := hash; t.slots[i&last] != 0; i++ {
+		slot := t.slots[i&last]
+		at := uint32(slot) - t.gone
+		if slot>>32 == hash>>32 && int64(at) < int64(len(t.ids)) && t.ids[at].hash == hash {
+			found = append(found, t.ids[at].pos)
 		}
 	}
-	return 0, false
+	return found
 }
 
-// drop forgets the files whose traces are all at or below a position.
+// drop forgets the traces at or below a position.
 func (t *idTable) drop(upTo cts.Position) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := len(t.maps)
-	for len(t.maps) > 0 && t.maps[0].last <= upTo {
-		t.maps[0] = idsOfFile{}
-		t.maps = t.maps[1:]
-	}
-	if len(t.maps) < n {
-		t.rebuild()
-	}
-}
-
-// rebuild makes the filter anew.
-func (t *idTable) rebuild() {
-	n := 0
-	for i := range t.maps {
-		n += len(t.maps[i].hashes)
-	}
-	t.filter = newIDFilter(n)
-	for i := range t.maps {
-		for _, h := range t.maps[i].hashes {
-			t.filter.add(h)
+	n, _ := slices.BinarySearchFunc(t.ids, upTo+1, func(id idOfTrace, pos cts.Position) int {
+		if id.pos < pos {
+			return -1
 		}
+		return 1
+	})
+	t.ids, t.gone = t.ids[n:], t.gone+uint32(n)
+	if len(t.ids) == 0 {
+		t.ids, t.slots, t.filled = nil, nil, 0
 	}
 }
 
-// idFilter is a set of hashes, of which it keeps half: one of some billions that are not
-// in it seems to be.
-type idFilter struct {
-	slots []uint32 // 0 is free
-	used  int
-}
-
-// newIDFilter returns a filter with room for n hashes, and as many again.
-func newIDFilter(n int) idFilter {
-	size := 1 << 10
-	for size < 4*n {
+// rebuild makes the slots anew, without those of ids that were dropped.
+func (t *idTable) rebuild() {
+	size := leastSlots
+	for size < 4*len(t.ids) {
 		size *= 2
 	}
-	return idFilter{slots: make([]uint32, size)}
-}
-
-// add adds a hash, and reports whether there was room for it.
-func (f *idFilter) add(h uint64) bool {
-	if 2*f.used >= len(f.slots) {
-		return false
-	}
-	last := uint64(len(f.slots) - 1)
-	i := h >> 32
-	for f.slots[i&last] != 0 {
-		i++
-	}
-	f.slots[i&last] = uint32(h) | 1
-	f.used++
-	return true
-}
-
-// has reports whether a hash was added, or seems so.
-func (f *idFilter) has(h uint64) bool {
-	last := uint64(len(f.slots) - 1)
-	for i := h >> 32; ; i++ {
-		switch f.slots[i&last] {
-		case 0:
-			return false
-		case uint32(h) | 1:
-			return true
-		}
+	t.ids = slices.Clone(t.ids) // not the memory of those that were dropped
+	t.gone, t.filled = 1, 0     // no slot of an id is 0
+	t.slots = make([]uint64, size)
+	for at, id := range t.ids {
+		t.place(at, id.hash)
 	}
 }

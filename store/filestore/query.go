@@ -93,12 +93,14 @@ func (s *Store) byID(v *view, c cts.Condition) ([]uint32, bool) {
 	}
 	ordinals := make([]uint32, 0, len(ids))
 	for _, id := range ids {
-		pos, found, known := s.lookUpID(v, id)
+		found, known := s.lookUpID(v, id)
 		if !known {
 			return nil, false
 		}
-		if ordinal, ok := v.find(pos); found && ok {
-			ordinals = append(ordinals, uint32(ordinal))
+		for _, pos := range found {
+			if ordinal, ok := v.find(pos); ok {
+				ordinals = append(ordinals, uint32(ordinal))
+			}
 		}
 	}
 	slices.SortFunc(ordinals, v.compare)

@@ -250,9 +250,7 @@ func (r *recovery) load() error {
 
 func (r *recovery) trace(pos cts.Position, at ref, id string, _ []byte) {
 	r.index.add(pos, at)
-	if _, ok := r.ids.find(id); !ok {
-		r.ids.put(r.index.fileOf(at), id, pos)
-	}
+	r.ids.put(id, pos)
 }
 
 func (r *recovery) hole(damage *cts.CorruptionError, bytes []stretch) {

@@ -194,6 +194,7 @@ func (s *Store) Append(ctx context.Context, entries []cts.Entry) (cts.Appended, 
 	if err != nil {
 		return cts.Appended{}, err
 	}
+	s.sift(b)
 	return s.await(ctx, b)
 }
 
@@ -302,13 +303,13 @@ func (s *Store) look(ctx context.Context) (done func(), err error) {
 	return pinned.release, nil
 }
 
-// lookUpID returns the position of the trace of the log with an id, if the store has a
-// table of ids, which a reader has not, and if the table still knows all that the view
-// shows.
-func (s *Store) lookUpID(v *view, id string) (pos cts.Position, found, known bool) {
+// lookUpID returns the positions of the traces of the log that probably have an id, if
+// the store has a table of ids, which a reader has not, and if the table still knows all
+// that the view shows.
+func (s *Store) lookUpID(v *view, id string) (found []cts.Position, known bool) {
 	if s.committer == nil {
-		return 0, false, false
+		return nil, false
 	}
-	pos, found = s.committer.ids.get(id)
-	return pos, found, found || s.view.Load().epoch == v.epoch
+	found = s.committer.ids.get(id, nil)
+	return found, s.view.Load().epoch == v.epoch
 }
