@@ -15,6 +15,7 @@ type group struct {
 	fresh   map[string]arrival // its traces, by id
 	size    int64              // bytes of its frames
 	room    int64              // of the queue that its batches hold
+	staged  int                // traces that are in the index, not shown yet
 	flush   bool               // one of them asks for a sync
 	rotate  bool               // one of them asks for a new log file besides
 }
@@ -38,7 +39,12 @@ func (g *group) reset() {
 // gather places the batches that wait into the next group. It reports whether more may
 // come.
 func (c *committer) gather() (open bool) {
-	first, room := c.begin()
+	g := c.next
+	first := len(g.batches) == 0
+	if g.flush || first && c.flying != nil && c.store.keeper.full() {
+		return true // what is under way is answered before anybody waits for the keeper
+	}
+	room := groupBytes - g.room
 	if room <= 0 {
 		return true
 	}
@@ -49,46 +55,23 @@ func (c *committer) gather() (open bool) {
 	if first {
 		c.refused = c.store.keeper.admit()
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, b := range c.taken {
-		c.enter(b)
+		g.batches = append(g.batches, b)
+		g.room += b.size
+		g.flush, g.rotate = g.flush || b.flush, g.rotate || b.rotate
+		if b.err = c.refused; b.err == nil {
+			b.err = c.place(b)
+		}
 	}
 	clear(c.taken)
-	c.stage.ready.Signal()
 	return open
 }
 
-// begin returns how many bytes more the next group may have, and whether it has none.
-func (c *committer) begin() (first bool, room int64) {
-	c.stage.Lock()
-	defer c.stage.Unlock()
-	g := c.stage.next
-	first = len(g.batches) == 0
-	if g.flush || first && c.stage.flying != nil && c.store.keeper.full() {
-		return first, 0 // what is under way is answered before anybody waits for the keeper
-	}
-	return first, groupBytes - g.room
-}
-
-// enter places a batch in the next group.
-func (c *committer) enter(b *batch) {
-	c.stage.Lock()
-	defer c.stage.Unlock()
-	g := c.stage.next
-	g.batches = append(g.batches, b)
-	g.room += b.size
-	g.flush, g.rotate = g.flush || b.flush, g.rotate || b.rotate
-	if b.err = c.refused; b.err != nil {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b.err = c.place(b)
-}
-
 // place gives the traces of a batch their positions and makes a frame of those that
-// are new. Of a batch that it refuses nothing stays behind. The stage and c.mu are held.
+// are new. Of a batch that it refuses nothing stays behind. c.mu is held.
 func (c *committer) place(b *batch) error {
-	g := c.stage.next
 	b.frame, b.first = b.items[:0], c.position // never longer than what was looked at
 	err := c.placeItems(b)
 	if err == nil {
@@ -100,7 +83,7 @@ func (c *committer) place(b *batch) error {
 	}
 	if err != nil {
 		for _, it := range b.frame {
-			delete(g.fresh, it.id)
+			delete(c.next.fresh, it.id)
 		}
 		c.position, b.frame = b.first, nil
 		return err
@@ -114,7 +97,7 @@ func (c *committer) addFrame(b *batch) {
 	if len(b.frame) == 0 {
 		return
 	}
-	g := c.stage.next
+	g := c.next
 	g.frames = append(g.frames, wal.Frame{First: uint64(b.first), Count: uint32(len(b.frame)), Payload: b.payload, Sum: b.sum})
 	g.size += int64(wal.FrameSize + len(b.payload))
 }
@@ -122,7 +105,11 @@ func (c *committer) addFrame(b *batch) {
 // bytes returns what segments and log will have when everything that was placed is
 // written. c.mu is held.
 func (c *committer) bytes() int64 {
-	return c.segmentBytes + c.logBytes() + wal.HeaderSize + c.stage.size()
+	n := c.segmentBytes + c.logBytes() + wal.HeaderSize + c.next.size
+	if c.flying != nil {
+		n += c.flying.size
+	}
+	return n
 }
 
 func (c *committer) placeItems(b *batch) error {
@@ -132,7 +119,7 @@ func (c *committer) placeItems(b *batch) error {
 			return err
 		}
 		if pos == 0 {
-			c.stage.next.fresh[it.id] = arrival{pos: c.position, json: b.text(it)}
+			c.next.fresh[it.id] = arrival{pos: c.position, json: b.text(it)}
 			c.position++
 			b.frame = append(b.frame, it)
 			continue
@@ -155,9 +142,9 @@ func (c *committer) placeItems(b *batch) error {
 
 // placeAgain gives the batches of the next group other positions, after the group before
 // it was not written. Batches that lean on a trace that is not stored now have no trace to
-// lean on: they fail like it. The stage is held.
+// lean on: they fail like it.
 func (c *committer) placeAgain(cause error) {
-	g := c.stage.next
+	g := c.next
 	g.frames, g.size = g.frames[:0], 0
 	clear(g.fresh)
 	for _, b := range g.batches {
@@ -180,7 +167,7 @@ func (c *committer) placeAgain(cause error) {
 // lookUp returns position and JSON of the trace that has the id of an item, or
 // position 0.
 func (c *committer) lookUp(b *batch, it item) (cts.Position, []byte, error) {
-	if a, ok := c.stage.find(it.id); ok {
+	if a, ok := c.arriving(it.id); ok {
 		b.leans = true
 		return a.pos, a.json, nil
 	}
@@ -235,11 +222,31 @@ func (c *committer) lookUpSealed(id string, sifted cts.Position) (pos cts.Positi
 	return 0, nil, nil
 }
 
-// add adds the traces of a group that was written to the index. c.mu is held.
-func (c *committer) add(g *group, file *wal.File, offset int64) {
-	slot := c.index.slot(file)
+// arriving returns a trace that is not published yet.
+func (c *committer) arriving(id string) (a arrival, ok bool) {
+	a, ok = c.next.fresh[id]
+	if !ok && c.flying != nil {
+		a, ok = c.flying.fresh[id]
+	}
+	return a, ok
+}
+
+// prepare puts the traces of a group that is flying into the index, where nobody sees
+// them yet.
+func (c *committer) prepare(g *group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stage(g)
+}
+
+// stage is prepare, of a group that may be prepared already. c.mu is held.
+func (c *committer) stage(g *group) {
+	if g.staged > 0 {
+		return
+	}
 	c.ids.mu.Lock()
 	defer c.ids.mu.Unlock()
+	offset := 0 // in what is written of the group
 	for _, b := range g.batches {
 		if b.err != nil || len(b.frame) == 0 {
 			continue
@@ -247,13 +254,20 @@ func (c *committer) add(g *group, file *wal.File, offset int64) {
 		payload := offset + wal.FrameSize
 		for i := range b.frame {
 			it := &b.frame[i]
-			record := payload + int64(it.json-wal.RecordSize(0))
-			c.index.add(c.index.last+1, ref{
-				time: it.time, record: it.record, offset: uint32(record), size: uint32(it.end - it.json), file: slot,
-			})
-			c.index.setMarks(&it.marks)
-			c.ids.put(it.id, c.index.last)
+			record := payload + it.json - wal.RecordSize(0)
+			c.index.stage(ref{time: it.time, record: it.record, offset: uint32(record), size: uint32(it.end - it.json)}, &it.marks)
+			c.ids.put(it.id, b.first+cts.Position(i))
 		}
-		offset = payload + int64(len(b.payload))
+		g.staged += len(b.frame)
+		offset = payload + len(b.payload)
 	}
+}
+
+// unstage takes the traces of a group that was not written out of the index.
+func (c *committer) unstage(g *group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ids.cut(g.staged)
+	c.index.staged -= g.staged
+	g.staged = 0
 }

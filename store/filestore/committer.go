@@ -14,7 +14,8 @@ import (
 // committer is the one goroutine that decides what goes to the log. It takes all batches
 // that wait, gives their traces positions, has them written and synced together, shows
 // them to readers and answers the appends. While one group of batches is written and
-// synced by another goroutine, the [writer], it answers the last one and places the next.
+// synced by another goroutine, the [writer], it prepares to show that, and places the
+// next.
 type committer struct {
 	store  *Store
 	log    *wal.Log // the writer's while a group is flying
@@ -31,7 +32,11 @@ type committer struct {
 	segmentBytes int64
 	passed       uint64 // the newest file that the keeper was told of
 
-	stage    stage
+	next     *group       // is being placed
+	flying   *group       // is being written, or nil
+	spare    *group       // empty, when nothing is flying
+	flies    bool         // groups are for the writer, if it may be of use
+	alone    bool         // the last group had one batch
 	position cts.Position // that the next trace gets
 	refused  error        // of the keeper, for the next group
 	taken    []*batch     // by gather
@@ -48,11 +53,13 @@ func (c *committer) run() {
 	defer c.timer.Stop()
 	for {
 		open := c.gather()
-		if g, idle := c.stage.own(); g != nil {
-			c.commit(g)
+		switch {
+		case c.flying != nil:
+		case len(c.next.batches) > 0:
+			c.launch()
 			c.look()
 			continue
-		} else if idle && !open {
+		case !open:
 			c.sync()
 			c.writer.stop()
 			c.log.Close()
@@ -115,8 +122,18 @@ func (c *committer) rotate() {
 	}
 }
 
-// commit writes a group here and now: nothing is flying.
-func (c *committer) commit(g *group) {
+// launch has the next group written: by the writer if there is something to sync and
+// others append meanwhile, else here and now.
+func (c *committer) launch() {
+	g := c.next
+	c.next, c.spare = c.spare, nil
+	c.flying = g
+	alone := c.alone && len(g.batches) == 1
+	if c.flies && !alone && !g.flush && len(g.frames) > 0 {
+		c.writer.groups <- g
+		c.prepare(g)
+		return
+	}
 	l := landing{group: g}
 	if len(g.frames) > 0 {
 		l = write(c.log, g, c.store.opts.Sync == SyncCommit)
@@ -128,27 +145,30 @@ func (c *committer) commit(g *group) {
 // land takes in what became of a group.
 func (c *committer) land(l landing) {
 	c.finish(l)
-	c.stage.Lock()
 	if l.err != nil {
+		c.unstage(l.group)
 		c.position = l.next
 		c.placeAgain(appendError(l.err))
 	}
-	c.stage.landed()
-	c.stage.Unlock()
-	c.rally()
+	g := c.flying
+	c.alone = len(g.batches) == 1
+	answered := len(g.batches)
+	g.reset()
+	c.flying, c.spare = nil, g
+	c.rally(answered + len(c.next.batches))
 }
 
 // rally gathers the appends of those who were just answered: most append again at once.
 // One sync serves all of them then; else those who came while the last one was under way
 // would go without the others, and the two halves take turns for ever. It does not
-// wait for anybody but lets those run who can, and ends when they bring nothing more.
-func (c *committer) rally() {
-	defer c.stage.release()
+// wait for anybody but lets those run who can, and ends when as many batches as expected
+// are there, or nobody brings more.
+func (c *committer) rally(expected int) {
 	before := 0
 	for quiet := 0; quiet < rallyRounds; quiet++ {
 		open := c.gather()
-		n, all := c.stage.gathered()
-		if all || !open {
+		n := len(c.next.batches)
+		if n >= expected || !open {
 			return
 		}
 		if n > before {
@@ -214,7 +234,8 @@ func (c *committer) publish() {
 func (c *committer) publishGroup(l landing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.add(l.group, l.file, l.offset)
+	c.stage(l.group)
+	c.index.settle(l.group.staged, c.index.slot(l.file), uint32(l.offset))
 	c.moveMark(l.synced, l.bytes)
 }
 

@@ -94,6 +94,13 @@ func (t *idTable) drop(upTo cts.Position) {
 	}
 }
 
+// cut forgets the n traces that were put last.
+func (t *idTable) cut(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ids = t.ids[:len(t.ids)-n]
+}
+
 // rebuild makes the slots anew, without those of ids that were dropped.
 func (t *idTable) rebuild() {
 	size := leastSlots

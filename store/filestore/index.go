@@ -56,6 +56,7 @@ type view struct {
 // index is the view that is being built. It is used by one goroutine.
 type index struct {
 	view
+	staged int // traces behind the last that are not part of it yet
 }
 
 // at returns the ref of a trace.
@@ -106,11 +107,9 @@ func (v *view) find(pos cts.Position) (int, bool) {
 	return ordinal, true
 }
 
-// add appends the trace at the position, which is behind all others.
+// add appends the trace at the position, which is behind all others. None is staged.
 func (x *index) add(pos cts.Position, r ref) {
-	if len(x.spans) == 0 || pos != x.last+1 || x.lastIsHole() {
-		x.spans = append(x.spans, span{first: pos, ordinal: x.count})
-	}
+	x.span(pos)
 	if x.lead+x.count == len(x.chunks)*chunkTraces {
 		x.chunks, x.marks = append(x.chunks, new(chunk)), append(x.marks, new(markChunk))
 	}
@@ -119,10 +118,37 @@ func (x *index) add(pos cts.Position, r ref) {
 	x.last = pos
 }
 
-// setMarks sets the marks of the last trace.
-func (x *index) setMarks(m *marks) {
-	c, at := x.marksAt(x.count - 1)
-	c.put(at, m)
+// span begins a new span if the position does not follow on the last trace.
+func (x *index) span(pos cts.Position) {
+	if len(x.spans) == 0 || pos != x.last+1 || x.lastIsHole() {
+		x.spans = append(x.spans, span{first: pos, ordinal: x.count})
+	}
+}
+
+// stage puts a trace behind all others, without making it part of the index. The offset
+// of its ref is one from where settle will say.
+func (x *index) stage(r ref, m *marks) {
+	at := x.lead + x.count + x.staged
+	if at == len(x.chunks)*chunkTraces {
+		x.chunks, x.marks = append(x.chunks, new(chunk)), append(x.marks, new(markChunk))
+	}
+	x.chunks[at/chunkTraces][at%chunkTraces] = r
+	x.marks[at/chunkTraces].put(at%chunkTraces, m)
+	x.staged++
+}
+
+// settle makes the first n traces that were staged part of the index, at the positions
+// behind the last one: they are in a file from an offset on.
+func (x *index) settle(n int, slot uint32, offset uint32) {
+	if n == 0 {
+		return
+	}
+	x.span(x.last + 1)
+	for i := range n {
+		r := x.at(x.count + i)
+		r.offset, r.file = r.offset+offset, slot
+	}
+	x.count, x.staged, x.last = x.count+n, x.staged-n, x.last+cts.Position(n)
 }
 
 func (x *index) lastIsHole() bool { return len(x.holes) > 0 && x.holes[len(x.holes)-1].Last == x.last }

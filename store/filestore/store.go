@@ -162,8 +162,8 @@ func (s *Store) begin(r *recovery) error {
 		s.pins.retire(f, func() error { return c.recycle(f) })
 	}
 	waiting := c.logBytes()
-	c.stage.init(s.opts.Sync == SyncCommit && s.opts.run == nil)
-	c.writer = newWriter(c.log, &c.stage)
+	c.next, c.spare, c.flies = newGroup(), newGroup(), s.opts.Sync == SyncCommit && s.opts.run == nil
+	c.writer = newWriter(c.log)
 	go c.run()
 	s.keeper.start(waiting)
 	return nil
