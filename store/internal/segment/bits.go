@@ -139,7 +139,7 @@ func selectInWord(word uint64, i int) uint64 {
 	return uint64(at) + uint64(bits.TrailingZeros64(b))
 }
 
-// runReader reads the values of a run one after the other.
+// runReader reads values of a run that follow each other.
 type runReader struct {
 	data []byte
 	low  uint
@@ -185,21 +185,29 @@ func (r *runReader) skip(n int) {
 	}
 }
 
-func (r *runReader) next() uint64 {
-	for r.word == 0 {
-		if r.p+8 > uint64(len(r.data)) {
-			return 0
+// fill writes the next values to dst, each added to a base and at most last. Low bits are
+// fewer than 32. Nothing is read of r after it.
+func (r *runReader) fill(dst []uint32, base uint64, last uint32) {
+	data, low, lows, word, at := r.data, r.low&31, r.lows, r.word, r.at-r.ones
+	m := mask(low)
+	for i := range dst {
+		for word == 0 {
+			if r.p+8 > uint64(len(data)) {
+				break // bytes made to deceive
+			}
+			word = binary.LittleEndian.Uint64(data[r.p:])
+			r.p += 8
+			at += 64
 		}
-		r.word = binary.LittleEndian.Uint64(r.data[r.p:])
-		r.p += 8
-		r.at += 64
+		v := (at + uint64(bits.TrailingZeros64(word))) << low
+		word &= word - 1
+		at--
+		if p := lows >> 3; p+8 <= uint64(len(data)) {
+			v |= binary.LittleEndian.Uint64(data[p:]) >> (lows & 7) & m
+		}
+		lows += uint64(low)
+		dst[i] = uint32(min(base+v, uint64(last)))
 	}
-	upper := r.at + uint64(bits.TrailingZeros64(r.word)) - r.ones
-	r.word &= r.word - 1
-	r.ones++
-	v := upper<<r.low | readBits(r.data, r.lows, r.low)
-	r.lows += uint64(r.low)
-	return v
 }
 
 // packBits returns values at a fixed width, with slack.

@@ -113,6 +113,12 @@ func readAll(s *Segment) {
 		}
 		var codes [100]uint32
 		c.Codes(codes[:], 0, n)
+		c.Keep([]uint32{0, n - 1, n, math.MaxUint32}, codes[0])
+		if c.Kind() != Const {
+			of := NewRowCodes([]*ColumnReader{c})
+			of.Read(codes[:1], n-1)
+			of.Read(codes[:1], math.MaxUint32)
+		}
 		for row := uint32(0); row < n+2; row += step {
 			buf = c.AppendValue(buf[:0], c.Code(row))
 			c.AppendValue(nil, row)

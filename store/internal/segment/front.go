@@ -3,6 +3,7 @@ package segment
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"unsafe"
 )
@@ -46,15 +47,33 @@ func frontEntry(block []byte, first bool) (shared int, added, rest []byte, ok bo
 // appendFront appends value i of a block.
 func appendFront(dst, block []byte, i int) []byte {
 	at := len(dst)
-	for k := range i + 1 {
-		shared, added, rest, ok := frontEntry(block, k == 0)
-		if !ok || shared > len(dst)-at {
+	for k := 0; ; k++ {
+		shared, added, p := 0, 0, 0
+		if k > 0 {
+			if len(block) > 0 && block[0] < 0x80 {
+				shared, p = int(block[0]), 1
+			} else if shared, p = uvarint(block); p == 0 {
+				return dst[:at]
+			}
+		}
+		if p < len(block) && block[p] < 0x80 {
+			added, p = int(block[p]), p+1
+		} else {
+			v, n := uvarint(block[p:])
+			if n == 0 {
+				return dst[:at]
+			}
+			added, p = v, p+n
+		}
+		if added > len(block)-p || shared > len(dst)-at {
 			return dst[:at]
 		}
-		dst = append(dst[:at+shared], added...)
-		block = rest
+		dst = append(dst[:at+shared], block[p:p+added]...)
+		if k == i {
+			return dst
+		}
+		block = block[p+added:]
 	}
-	return dst
 }
 
 // lowerFront returns the stored index of the first value that is not less.
@@ -181,8 +200,10 @@ var uuidHexAt = [16]byte{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 
 
 func appendUUID(dst, b []byte) []byte {
 	b = b[:16]
+	n := len(dst)
+	dst = slices.Grow(dst, uuidLength)[:n+uuidLength]
+	s := (*[uuidLength]byte)(dst[n:]) // written where it stays: reading it again at once would wait for the writes
 	second, third := hexOf(binary.LittleEndian.Uint32(b[4:])), hexOf(binary.LittleEndian.Uint32(b[8:]))
-	var s [uuidLength]byte
 	binary.LittleEndian.PutUint64(s[0:], hexOf(binary.LittleEndian.Uint32(b)))
 	binary.LittleEndian.PutUint32(s[9:], uint32(second))
 	binary.LittleEndian.PutUint32(s[14:], uint32(second>>32))
@@ -190,7 +211,7 @@ func appendUUID(dst, b []byte) []byte {
 	binary.LittleEndian.PutUint32(s[24:], uint32(third>>32))
 	binary.LittleEndian.PutUint64(s[28:], hexOf(binary.LittleEndian.Uint32(b[12:])))
 	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
-	return append(dst, s[:]...)
+	return dst
 }
 
 // parseUUID appends the 16 bytes of canonical lower-case UUID text.

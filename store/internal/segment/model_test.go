@@ -222,7 +222,7 @@ func (m *model) checkOrder(t *testing.T, s *Segment) {
 	first, last := uint64(math.MaxUint64), uint64(0)
 	for row, r := range m.rows {
 		id := uint32(row)
-		if o.Time(id) != r.Time || o.Record(id) != r.Record || o.Position(id) != r.Position || o.Ordinal(id) != m.ordinal[row] || o.Row(m.ordinal[row]) != id {
+		if o.Time(id) != r.Time || o.Record(id) != r.Record || o.Late(id) != r.Record-r.Time || o.Position(id) != r.Position || o.Ordinal(id) != m.ordinal[row] || o.Row(m.ordinal[row]) != id {
 			t.Fatalf("row %d: time %d record %d position %d ordinal %d, want %+v", row, o.Time(id), o.Record(id), o.Position(id), o.Ordinal(id), r)
 		}
 		minRecord, maxRecord = min(minRecord, r.Record), max(maxRecord, r.Record)
@@ -256,6 +256,38 @@ func (m *model) checkOrder(t *testing.T, s *Segment) {
 	}
 }
 
+// checkCodes compares the ways to read codes of rows that are picked with the codes.
+func (m *model) checkCodes(t *testing.T, c *ColumnReader, codes []uint32) {
+	t.Helper()
+	var picked, want []uint32
+	probe := codes[len(codes)/2]
+	for row, code := range codes {
+		if row%3 == 1 {
+			continue
+		}
+		picked = append(picked, uint32(row))
+		if code == probe {
+			want = append(want, uint32(row))
+		}
+	}
+	if got := c.Keep(picked, probe); !slices.Equal(got, want) {
+		t.Fatalf("kind %d: Keep(%d) = %v, want %v", c.Kind(), probe, got, want)
+	}
+	if c.Kind() == Const {
+		return
+	}
+	of := NewRowCodes([]*ColumnReader{c, c})
+	var got [2]uint32
+	for row, code := range codes {
+		if of.Read(got[:], uint32(row)); got != [2]uint32{code, code} {
+			t.Fatalf("kind %d: codes of row %d = %v, want %d twice", c.Kind(), row, got, code)
+		}
+	}
+	if of.Read(got[:], uint32(len(codes))); got != [2]uint32{} {
+		t.Fatalf("kind %d: codes beyond the last row = %v", c.Kind(), got)
+	}
+}
+
 func (m *model) checkColumn(t *testing.T, s *Segment, i int) {
 	t.Helper()
 	name := m.schema.Columns[i].Name
@@ -283,6 +315,7 @@ func (m *model) checkColumn(t *testing.T, s *Segment, i int) {
 		}
 		rows[r.Values[i]] = append(rows[r.Values[i]], uint32(row))
 	}
+	m.checkCodes(t, c, codes)
 	probes := []string{"", "a", "v1", "value-0001", "\xff", "00000000-0000-0000-0000-000000000000", "req-", "constant"}
 	for v := range rows {
 		probes = append(probes, v, v+"x", v[:len(v)/2])

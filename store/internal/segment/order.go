@@ -59,6 +59,9 @@ func (o *Order) Times(row uint32) (time, record int64) {
 	return time, time + int64(o.records.value(int(row)))
 }
 
+// Late returns by how much the record time of a row is later than its time.
+func (o *Order) Late(row uint32) int64 { return int64(o.records.value(int(row))) }
+
 // Position returns the position of a row.
 func (o *Order) Position(row uint32) uint64 { return o.PositionAt(o.Ordinal(row)) }
 

@@ -139,9 +139,7 @@ func (p *Postings) readRun(dst []uint32, base, bit uint64, n, i int, low uint) i
 	} else {
 		r.skip(i - 1)
 	}
-	for k := range rest {
-		rest[k] = p.clamp(base + r.next())
-	}
+	r.fill(rest, base, p.last)
 	return len(dst)
 }
 
