@@ -61,17 +61,6 @@ func (s *codeSet) has(code uint32) bool {
 // isCode reports whether the node tests for one code.
 func (n *node) isCode() bool { return n.op == nodeCodes && len(n.codes.list) == 1 }
 
-// keepCode leaves the rows that have the code.
-func (n *node) keepCode(rows []uint32) []uint32 {
-	kept, column, want := rows[:0], n.column, n.codes.list[0]
-	for _, row := range rows {
-		if column.Code(row) == want {
-			kept = append(kept, row)
-		}
-	}
-	return kept
-}
-
 // keepAnyCode leaves the rows that have the code of one of the kids, each of which tests
 // for one.
 func (n *node) keepAnyCode(rows []uint32) []uint32 {

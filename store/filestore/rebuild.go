@@ -17,8 +17,11 @@ type traceReader struct {
 	s     *sealed
 	texts *segment.TextReader // borrowed when the first text is read
 	trace *cts.Trace
-	begun bool   // trace has what is the same in all rows, and nothing but what the next row overwrites
+	begun bool   // trace has what is the same in all rows, and else nothing but what codes say
 	bytes []byte // the texts of the last rows, which share it
+	row   []byte // the texts of one row, until their length is known
+	codes []uint32 // of the row that trace has
+	next  []uint32 // room for those of the next row
 	fresh []freshValue
 	room  int // size of the next piece of memory for texts
 	json  []byte
@@ -28,7 +31,8 @@ type traceReader struct {
 // readPlan is what there is to read of a row in a segment. It is made once.
 type readPlan struct {
 	blank   cts.Trace // what is the same in all rows
-	reading []*reading
+	reading []reading
+	codes   segment.RowCodes      // of reading
 	rest    *segment.ColumnReader // nil if there is no rest in the whole segment
 	parts   []part                // of the JSON of a row
 
@@ -37,10 +41,10 @@ type readPlan struct {
 
 // reading is a column that has different values in the segment.
 type reading struct {
-	*column
+	known []atomic.Pointer[string] // the values that were read before, by code; nil if there are too many to keep
+	column
 	values *segment.ColumnReader
-	known  []atomic.Pointer[string] // the values that were read before, by code; nil if there are too many to keep
-	kept   atomic.Int64             // bytes that known and parts keep
+	kept   atomic.Int64 // bytes that known and parts keep
 }
 
 // freshValue is a value of the row that is being read, which ends at this place of bytes.
@@ -134,12 +138,15 @@ func (r *traceReader) begin(s *sealed) error {
 		s.reading.Store(p)
 	}
 	r.readPlan, r.s, r.room = p, s, firstRoom
+	room := make([]uint32, 2*len(p.reading))
+	r.codes, r.next = room[:len(p.reading)], room[len(p.reading):]
 	return nil
 }
 
 func newReadPlan(s *sealed) (*readPlan, error) {
-	p := new(readPlan)
+	p := &readPlan{reading: make([]reading, 0, len(layout.columns))} // as long as it will be: there are pointers to it
 	readings := make(map[string]*reading, len(layout.columns))
+	var columns []*segment.ColumnReader
 	for i := range layout.schema.Columns {
 		c, err := s.column(i, segment.Values)
 		if err != nil {
@@ -155,26 +162,28 @@ func newReadPlan(s *sealed) (*readPlan, error) {
 			p.rest = c
 		case c.Kind() == segment.Const:
 			layout.columns[i].set(&p.blank, constant)
-			readings[layout.columns[i].name] = &reading{column: &layout.columns[i], values: c}
+			readings[layout.columns[i].name] = &reading{column: layout.columns[i], values: c}
 		default:
-			r := &reading{column: &layout.columns[i], values: c}
+			p.reading, columns = append(p.reading, reading{column: layout.columns[i], values: c}), append(columns, c)
+			r := &p.reading[len(p.reading)-1]
 			if c.Kind() == segment.Dict && c.Len() <= maxKnown {
 				r.known = make([]atomic.Pointer[string], c.Len())
 			}
-			p.reading = append(p.reading, r)
 			readings[r.name] = r
 		}
 	}
+	p.codes = segment.NewRowCodes(columns)
 	p.parts = partsOf(readings)
-	for _, r := range p.reading {
-		switch r.name {
-		case "tracker_name":
-			p.tracker = r
-		case "service_type":
-			p.service = r
-		}
-	}
+	p.tracker, p.service = varying(readings["tracker_name"]), varying(readings["service_type"])
 	return p, nil
+}
+
+// varying returns r, and nil if it is the same in all rows.
+func varying(r *reading) *reading {
+	if r == nil || r.values.Kind() == segment.Const {
+		return nil
+	}
+	return r
 }
 
 // kindOfRest returns which rest a row has.
@@ -196,6 +205,11 @@ func (r *traceReader) kindOfRest(row uint32) string {
 // valid until the next call. If the stored JSON is not what the trace's AppendJSON
 // writes, it is returned too, unless heads are asked for.
 func (r *traceReader) read(row uint32, heads bool) (*cts.Trace, []byte, error) {
+	return r.readAt(row, r.s.time(row), heads)
+}
+
+// readAt is read of a row whose time is known.
+func (r *traceReader) readAt(row uint32, time int64, heads bool) (*cts.Trace, []byte, error) {
 	if r.trace == nil {
 		r.trace = new(cts.Trace)
 	}
@@ -203,16 +217,16 @@ func (r *traceReader) read(row uint32, heads bool) (*cts.Trace, []byte, error) {
 	if rest == restRaw {
 		return r.raw(row, heads)
 	}
-	r.head(row)
+	r.head(row, time)
 	if heads && rest == restNone {
 		return r.trace, nil, nil
 	}
-	start := len(r.bytes)
-	texts, err := r.appendTexts(row)
-	if err != nil {
+	var texts [textCount]uint32
+	var err error
+	if r.row, texts, err = r.appendTexts(r.row[:0], row); err != nil {
 		return nil, nil, err
 	}
-	t, all := r.trace, view0(r.bytes[start:]) // nobody writes to it any more
+	t, all := r.trace, r.settle()
 	if !heads {
 		a, b, c := texts[textRequest], texts[textResponse], texts[textMessage]
 		t.Request, t.Response, t.Message = all[:a], all[a:b], all[b:c]
@@ -228,53 +242,78 @@ func (r *traceReader) read(row uint32, heads bool) (*cts.Trace, []byte, error) {
 	return t, nil, nil
 }
 
-// appendTexts appends the texts of a row to bytes, and returns where each ends, counted
+// settle returns the texts of row in memory that nobody writes to any more.
+func (r *traceReader) settle() string {
+	if len(r.row) > mostRoom/2 {
+		all := r.row
+		r.row = nil
+		return view0(all)
+	}
+	r.reserve(len(r.row))
+	start := len(r.bytes)
+	r.bytes = append(r.bytes, r.row...)
+	return view0(r.bytes[start:])
+}
+
+// reserve makes room for more texts behind those that share bytes.
+func (r *traceReader) reserve(n int) {
+	if cap(r.bytes)-len(r.bytes) < n || cap(r.bytes) > 2*mostRoom {
+		r.bytes = make([]byte, 0, max(r.room, n))
+		r.room = min(2*r.room, mostRoom)
+	}
+}
+
+// appendTexts appends the texts of a row to dst, and returns where each ends, counted
 // from the first.
-func (r *traceReader) appendTexts(row uint32) (ends [textCount]uint32, err error) {
-	start := uint32(len(r.bytes))
+func (r *traceReader) appendTexts(dst []byte, row uint32) (_ []byte, ends [textCount]uint32, err error) {
+	start := uint32(len(dst))
 	if r.texts == nil {
 		r.texts = borrowTexts()
 	}
-	var all []uint32
-	r.bytes, all, err = r.s.texts.Load().Append(r.bytes, r.s.order.Load().Ordinal(row), r.texts)
+	dst, all, err := r.s.texts.Load().Append(dst, r.s.order.Load().Ordinal(row), r.texts)
 	switch {
 	case err != nil:
-		return ends, r.s.lostRow(row, err)
+		return dst, ends, r.s.lostRow(row, err)
 	case len(all) < textCount:
-		return ends, r.s.lostRow(row, errTexts)
+		return dst, ends, r.s.lostRow(row, errTexts)
 	}
 	for i := range ends {
 		ends[i] = all[i] - start
 	}
-	return ends, nil
+	return dst, ends, nil
 }
 
-// head fills the trace from the columns.
-func (r *traceReader) head(row uint32) {
-	if !r.begun {
-		*r.trace, r.begun = r.blank, true
+// head fills the trace from the columns. What the row before had, too, stays: neighbours
+// in a trail have most in common.
+func (r *traceReader) head(row uint32, time int64) {
+	again := r.begun
+	if !again {
+		*r.trace = r.blank
 	}
+	r.begun = false // until all is there: reading may fault in between
 	t := r.trace
-	t.Time, t.RecordTime = r.s.order.Load().Times(row)
-	if cap(r.bytes)-len(r.bytes) < rowRoom || cap(r.bytes) > 2*mostRoom {
-		r.bytes = make([]byte, 0, r.room)
-		r.room = min(2*r.room, mostRoom)
-	}
+	t.Time, t.RecordTime = time, time+r.s.order.Load().Late(row)
+	r.reserve(rowRoom)
+	r.readPlan.codes.Read(r.next, row)
 	start := len(r.bytes)
 	r.fresh = r.fresh[:0]
-	for _, c := range r.reading {
-		code := c.values.Code(row)
+	for i, code := range r.next {
+		if again && code == r.codes[i] {
+			continue
+		}
+		c := &r.reading[i]
 		if v, ok := c.knownValue(code); ok {
 			c.put(t, v)
 			continue
 		}
 		r.bytes = c.values.AppendValue(r.bytes, code)
-		r.fresh = append(r.fresh, freshValue{c.column, len(r.bytes)})
+		r.fresh = append(r.fresh, freshValue{&c.column, len(r.bytes)})
 	}
 	for _, f := range r.fresh {
 		f.of.put(t, view0(r.bytes[start:f.end])) // nobody writes to it any more
 		start = f.end
 	}
+	r.codes, r.next, r.begun = r.next, r.codes, true
 }
 
 // put sets the column's field of a trace.
@@ -288,13 +327,11 @@ func (c *column) put(t *cts.Trace, v string) {
 
 // raw returns a trace that is kept as its JSON.
 func (r *traceReader) raw(row uint32, heads bool) (*cts.Trace, []byte, error) {
-	r.bytes = nil
-	texts, err := r.appendTexts(row)
+	all, texts, err := r.appendTexts(nil, row) // the caller may have it
 	if err != nil {
 		return nil, nil, err
 	}
-	json := r.bytes[texts[textRest-1]:texts[textRest]]
-	r.bytes = nil // the caller may have it
+	json := all[texts[textRest-1]:texts[textRest]]
 	t, err := cts.ParseTrace(json)
 	if err != nil {
 		return nil, nil, r.s.lostRow(row, errNotTrace)

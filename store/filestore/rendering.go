@@ -256,9 +256,9 @@ func (r *traceReader) jsonOf(row uint32) ([]byte, error) {
 		r.bytes = r.bytes[:0]
 		return r.json, nil
 	}
-	r.bytes = r.bytes[:0]
-	texts, err := r.appendTexts(row)
-	if err != nil {
+	var texts [textCount]uint32
+	var err error
+	if r.bytes, texts, err = r.appendTexts(r.bytes[:0], row); err != nil {
 		return nil, err
 	}
 	r.json = r.render(r.json[:0], row, texts)

@@ -105,6 +105,14 @@ func (c *segmentScan) next() (row uint32, ok bool, err error) {
 	return c.found[c.at-1], true, nil
 }
 
+// judgedNext returns what next will return, if it is a row that was judged already.
+func (c *segmentScan) judgedNext() (row uint32, ok bool) {
+	if c.at == len(c.found) || len(c.damage) > 0 {
+		return 0, false
+	}
+	return c.found[c.at], true
+}
+
 // judgeList judges the next rows of the list.
 func (c *segmentScan) judgeList() {
 	n := min(c.ahead, c.list.left())
@@ -139,7 +147,7 @@ func (c *segmentScan) sift(n *node, rows []uint32) []uint32 {
 		return rows
 	}
 	if n.isCode() {
-		return n.keepCode(rows)
+		return n.column.Keep(rows, n.codes.list[0])
 	}
 	if n.op == nodeOr && !slices.ContainsFunc(n.kids, func(k node) bool { return !k.isCode() }) {
 		return n.keepAnyCode(rows)

@@ -127,6 +127,12 @@ func (s *sealed) time(row uint32) int64            { return s.order.Load().Time(
 func (s *sealed) record(row uint32) int64          { return s.order.Load().Record(row) }
 func (s *sealed) position(row uint32) cts.Position { return cts.Position(s.order.Load().Position(row)) }
 
+// place returns the place of a row in the order of queries.
+func (s *sealed) place(row uint32) place {
+	o := s.order.Load()
+	return place{o.Time(row), cts.Position(o.Position(row))}
+}
+
 // searchTime returns the first row whose time is at least t.
 func (s *sealed) searchTime(t int64) int { return s.order.Load().SearchTime(t) }
 

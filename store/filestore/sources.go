@@ -231,37 +231,45 @@ type segmentSource struct {
 	run    *cts.Scan
 	heads  bool
 	row    uint32
-	ready  bool // row is the next one
+	at     place // of row
+	ready  bool  // row is the next one
 
 	touched *touched
 }
 
 func (s *segmentSource) head() (time int64, pos cts.Position, ok bool, err error) {
-	err = s.s.guarded(func() error {
-		if !s.ready {
-			s.row, s.ready, err = s.scan.next()
-			if err != nil || !s.ready {
-				return err
-			}
-		}
-		time, pos, ok = s.s.time(s.row), s.s.position(s.row), true
-		return nil
-	})
-	if err != nil {
-		s.ready = false // the next call goes on behind it
+	if s.ready {
+		return s.at.time, s.at.pos, true, nil
 	}
-	return time, pos, ok, err
-}
-
-func (s *segmentSource) entry() (e cts.Entry, err error) {
-	s.ready = false
 	err = s.s.guarded(func() error {
-		t, json, err := s.reader.read(s.row, s.heads)
-		if err == nil {
-			e = s.run.Entry(s.s.position(s.row), t, json)
+		row, ok, err := s.scan.next()
+		if err == nil && ok {
+			s.row, s.at, s.ready = row, s.s.place(row), true
 		}
 		return err
 	})
+	return s.at.time, s.at.pos, s.ready, err
+}
+
+// entry finds the next row, too, if that was judged already: a row is then guarded once.
+func (s *segmentSource) entry() (e cts.Entry, err error) {
+	s.ready = false
+	err = s.s.guarded(func() error {
+		t, json, err := s.reader.readAt(s.row, s.at.time, s.heads)
+		if err != nil {
+			return err
+		}
+		e = s.run.Entry(s.at.pos, t, json)
+		if row, ok := s.scan.judgedNext(); ok {
+			at := s.s.place(row)
+			s.scan.at++
+			s.row, s.at, s.ready = row, at, true
+		}
+		return nil
+	})
+	if e.Trace != nil {
+		return e, nil // a fault behind it comes again when head looks there
+	}
 	return e, err
 }
 
