@@ -129,7 +129,7 @@ func encodeFrontValues(list valueList, first int) (offsets, data []byte) {
 	var at []int64
 	var value, last []byte
 	for i := first; i < list.Len(); i++ {
-		value = list.Append(value[:0], i)
+		value = list.Value(value[:0], i)
 		shared := 0
 		if (i-first)%frontValues == 0 {
 			at = append(at, int64(len(data)))

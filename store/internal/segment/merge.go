@@ -2,8 +2,6 @@ package segment
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
@@ -238,12 +236,12 @@ type mergedList struct {
 // Len returns the number of rows.
 func (l *mergedList) Len() int { return l.m.info.Rows }
 
-// Append appends the value of a row.
-func (l *mergedList) Append(dst []byte, row int) []byte {
+// Value returns the value of a row in room.
+func (l *mergedList) Value(room []byte, row int) []byte {
 	g := l.m.global(row)
 	s := l.m.segment(g)
 	r := l.readers[s]
-	return r.AppendValue(dst, r.Code(uint32(g-l.m.bases[s])))
+	return r.AppendValue(room, r.Code(uint32(g-l.m.bases[s])))
 }
 
 // dictSource is the dictionary of one segment in a merge.
@@ -266,28 +264,7 @@ func newDictSource(r *ColumnReader) *dictSource {
 
 // sortedRows returns the rows of a Unique column in order of their values.
 func sortedRows(r *ColumnReader) []uint32 {
-	type entry struct {
-		first uint64 // bytes of the value
-		row   uint32
-	}
-	var x, y []byte
-	entries := make([]entry, r.rows)
-	for row := range entries {
-		x = append(r.AppendValue(x[:0], uint32(row)), 0, 0, 0, 0, 0, 0, 0, 0)
-		entries[row] = entry{binary.BigEndian.Uint64(x), uint32(row)}
-	}
-	slices.SortFunc(entries, func(a, b entry) int {
-		if a.first != b.first {
-			return cmp.Compare(a.first, b.first)
-		}
-		x, y = r.AppendValue(x[:0], a.row), r.AppendValue(y[:0], b.row)
-		return bytes.Compare(x, y)
-	})
-	rows := make([]uint32, len(entries))
-	for i, e := range entries {
-		rows[i] = e.row
-	}
-	return rows
+	return sortedValues(r.rows, func(room []byte, row int) []byte { return r.AppendValue(room, uint32(row)) })
 }
 
 func (d *dictSource) code() uint32 {

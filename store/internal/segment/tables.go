@@ -5,14 +5,8 @@ import "encoding/binary"
 // valueList is a list of values to write.
 type valueList interface {
 	Len() int
-	Append(dst []byte, i int) []byte
+	Value(room []byte, i int) []byte // which may be in room
 }
-
-// stringList is a valueList of strings.
-type stringList []string
-
-func (l stringList) Len() int                        { return len(l) }
-func (l stringList) Append(dst []byte, i int) []byte { return append(dst, l[i]...) }
 
 // shape is what the values of a list have in common.
 type shape struct {
@@ -32,7 +26,7 @@ func shapeOf(list valueList, ascending bool) shape {
 	var buf, last []byte
 	var scratch [16]byte
 	for i := range list.Len() {
-		buf = list.Append(buf[:0], i)
+		buf = list.Value(buf[:0], i)
 		s.bytes += int64(len(buf))
 		if len(buf) == 0 {
 			s.empty++
@@ -76,7 +70,7 @@ func (s *shape) hexPrefix(list valueList) bool {
 	}
 	var buf, scratch []byte
 	for i := range list.Len() {
-		if buf = list.Append(buf[:0], i); len(buf) == 0 {
+		if buf = list.Value(buf[:0], i); len(buf) == 0 {
 			continue
 		}
 		var ok bool
@@ -153,7 +147,7 @@ func appendEmptyBits(out []byte, list valueList) []byte {
 	out = append(out, make([]byte, (list.Len()+7)/8)...)
 	var buf []byte
 	for i := range list.Len() {
-		if buf = list.Append(buf[:0], i); len(buf) == 0 {
+		if buf = list.Value(buf[:0], i); len(buf) == 0 {
 			out[at+i/8] |= 1 << (i % 8)
 		}
 	}
@@ -164,7 +158,7 @@ func encodeFixed(list valueList, encoding byte, first, prefix, width int) []byte
 	data := make([]byte, 0, (list.Len()-first)*width)
 	var buf []byte
 	for i := first; i < list.Len(); i++ {
-		buf = list.Append(buf[:0], i)
+		buf = list.Value(buf[:0], i)
 		switch {
 		case len(buf) == 0:
 			data = append(data, make([]byte, width)...)
@@ -183,7 +177,7 @@ func encodeTexts(list valueList, first, prefix int, size int64) (offsets, data [
 	var buf []byte
 	for i := first; i < list.Len(); i++ {
 		at = append(at, int64(len(data)))
-		if buf = list.Append(buf[:0], i); len(buf) > 0 {
+		if buf = list.Value(buf[:0], i); len(buf) > 0 {
 			data = append(data, buf[prefix:]...)
 		}
 	}

@@ -3,16 +3,9 @@ package segment
 import (
 	"cmp"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"slices"
-	"strings"
-)
-
-// From these numbers of rows on a column is looked at to see whether its values are
-// nearly all different. Fewer say little: of 2,000 users 800 occur in 1,000 rows.
-const (
-	uniqueFrom   = 1 << 15
-	uniqueFromID = 1 << 10
 )
 
 // Writer collects rows in memory and writes them as a segment. It is for one
@@ -22,6 +15,7 @@ type Writer struct {
 	opts      Options
 	err       error
 	columns   []columnWriter
+	last      []string // value of each column in the last row
 	texts     *textWriter
 	positions []uint64
 	times     []int64
@@ -38,12 +32,10 @@ func NewWriter(schema Schema, opts *Options) *Writer {
 	if err := schema.validate(); err != nil {
 		w.err = err
 	}
-	w.columns = make([]columnWriter, len(schema.Columns))
+	w.columns, w.last = make([]columnWriter, len(schema.Columns)), make([]string, len(schema.Columns))
+	seed := maphash.MakeSeed()
 	for i, c := range schema.Columns {
-		w.columns[i].uniqueFrom = uniqueFrom
-		if c.ID {
-			w.columns[i].uniqueFrom = uniqueFromID
-		}
+		w.columns[i] = columnWriter{values: valueSet{seed: seed}, look: lookFrom, id: c.ID}
 	}
 	w.texts = &textWriter{opts: w.opts, texts: schema.Texts, words: wordWriter{prints: w.opts.WordBits}}
 	return w
@@ -68,7 +60,9 @@ func (w *Writer) Add(r *Row) error {
 	}
 	n := len(w.positions)
 	for i, v := range r.Values {
-		w.columns[i].add(v, n)
+		if v != w.last[i] || n == 0 {
+			w.last[i] = w.columns[i].change(v, n)
+		}
 		w.rawBytes += int64(len(v))
 	}
 	for _, s := range r.Texts {
@@ -183,158 +177,4 @@ func inverse(p []uint32) []uint32 {
 		q[v] = uint32(i)
 	}
 	return q
-}
-
-// columnWriter collects the values of one column: as codes, and once they are seen to
-// be nearly all different, as they are.
-type columnWriter struct {
-	uniqueFrom int
-	last       string
-	lastCode   uint32
-	dict       map[string]uint32
-	values     []string
-	codes      []uint32 // of each ordinal; nil as long as there is one value
-	listed     bool     // arena and ends are used instead
-	arena      []byte
-	ends       []uint64
-}
-
-// add adds the value of ordinal n.
-func (c *columnWriter) add(v string, n int) {
-	if c.listed {
-		c.arena = append(c.arena, v...)
-		c.ends = append(c.ends, uint64(len(c.arena)))
-		return
-	}
-	if n > 0 && v == c.last {
-		if c.codes != nil {
-			c.codes = append(c.codes, c.lastCode)
-		}
-		return
-	}
-	if n == 0 {
-		c.last = strings.Clone(v)
-		c.dict, c.values = map[string]uint32{c.last: 0}, []string{c.last}
-		return
-	}
-	if c.codes == nil {
-		c.codes = make([]uint32, n, 2*n+64)
-	}
-	code, ok := c.dict[v]
-	if !ok {
-		code = uint32(len(c.values))
-		v = strings.Clone(v)
-		c.dict[v] = code
-		c.values = append(c.values, v)
-	}
-	c.last, c.lastCode = c.values[code], code
-	c.codes = append(c.codes, code)
-	if n+1 >= c.uniqueFrom && (n+1)&n == 0 && len(c.values) > (n+1)/2 {
-		c.list()
-	}
-}
-
-// list turns codes into a list of values.
-func (c *columnWriter) list() {
-	c.listed = true
-	c.ends = make([]uint64, 0, 2*len(c.codes))
-	for _, code := range c.codes {
-		c.arena = append(c.arena, c.values[code]...)
-		c.ends = append(c.ends, uint64(len(c.arena)))
-	}
-	c.dict, c.values, c.codes = nil, nil, nil
-}
-
-// unlist turns a list of values back into codes.
-func (c *columnWriter) unlist() {
-	c.dict, c.codes = map[string]uint32{}, make([]uint32, len(c.ends))
-	from := uint64(0)
-	for i, end := range c.ends {
-		v := c.arena[from:end]
-		from = end
-		code, ok := c.dict[string(v)]
-		if !ok {
-			code = uint32(len(c.values))
-			c.values = append(c.values, string(v))
-			c.dict[c.values[code]] = code
-		}
-		c.codes[i] = code
-	}
-}
-
-// mostlyDistinct estimates whether a list has more different values than half of its
-// length, by those of one of 16 hashes.
-func mostlyDistinct(list valueList) bool {
-	n := list.Len()
-	shift := uint(4)
-	if n < 1<<12 {
-		shift = 0
-	}
-	seen := make(map[uint64]bool, n>>shift)
-	var buf []byte
-	for i := range n {
-		buf = list.Append(buf[:0], i)
-		if h := hash(buf); h>>8&mask(shift) == 0 {
-			seen[h] = true
-		}
-	}
-	return len(seen)<<shift > n/2
-}
-
-// data returns the column of n rows. The codes are no longer the writer's.
-func (c *columnWriter) data(schema Column, n int, ordinalOf []uint32) columnData {
-	if !c.listed && c.codes == nil {
-		return columnData{schema: schema, kind: Const, constant: c.last}
-	}
-	if !c.listed && n < uniqueFrom && len(c.values) > n/2+1 {
-		c.list()
-	}
-	if c.listed {
-		list := &arenaList{c.arena, c.ends, ordinalOf}
-		if mostlyDistinct(list) {
-			return columnData{schema: schema, kind: Unique, values: list}
-		}
-		c.unlist()
-	}
-	order := make([]uint32, len(c.values))
-	for i := range order {
-		order[i] = uint32(i)
-	}
-	slices.SortFunc(order, func(a, b uint32) int { return strings.Compare(c.values[a], c.values[b]) })
-	values := make(stringList, len(order))
-	for i, code := range order {
-		values[i] = c.values[code]
-	}
-	rank := inverse(order)
-	codes := make([]uint32, n)
-	for row := range codes {
-		ordinal := uint32(row)
-		if ordinalOf != nil {
-			ordinal = ordinalOf[row]
-		}
-		codes[row] = rank[c.codes[ordinal]]
-	}
-	return columnData{schema: schema, kind: Dict, values: values, codes: codes}
-}
-
-// arenaList is a valueList of values that were added one behind the other.
-type arenaList struct {
-	arena     []byte
-	ends      []uint64
-	ordinalOf []uint32
-}
-
-// Len returns the number of values.
-func (l *arenaList) Len() int { return len(l.ends) }
-
-// Append appends the value of a row.
-func (l *arenaList) Append(dst []byte, row int) []byte {
-	if l.ordinalOf != nil {
-		row = int(l.ordinalOf[row])
-	}
-	from := uint64(0)
-	if row > 0 {
-		from = l.ends[row-1]
-	}
-	return append(dst, l.arena[from:l.ends[row]]...)
 }

@@ -1,0 +1,272 @@
+package segment
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"slices"
+	"strings"
+)
+
+// From lookFrom rows on, at each number that is twice the one before, a column is looked
+// at to see whether its values are nearly all different. Few rows say little: of 2,000
+// users 800 occur in 1,000 rows. So until there are uniqueFrom rows, seven eighths must be.
+const (
+	lookFrom   = 1 << 10
+	uniqueFrom = 1 << 15
+)
+
+// columnWriter collects the values of one column: as codes, and once they are seen to
+// be nearly all different, as they are. It is told where the value changes, and fills
+// what is between when it must.
+type columnWriter struct {
+	values valueSet // the different values; once they are listed, that of each ordinal
+	codes  []uint32 // of the ordinals that are filled in
+	code   uint32   // of the last value
+	look   int      // number of rows at which to look next
+	id     bool
+	listed bool
+}
+
+// change adds the value of ordinal n, which is another than that of the one before, and
+// returns a copy of it.
+func (c *columnWriter) change(v string, n int) string {
+	c.fill(n)
+	if c.listed {
+		return c.values.append(v)
+	}
+	c.code = c.values.code(v)
+	c.codes = append(c.codes, c.code)
+	copied := c.values.at(int(c.code))
+	if n+1 >= c.look {
+		for c.look <= n+1 {
+			c.look *= 2
+		}
+		most := (n + 1) / 8 * 7
+		if c.id || n+1 >= uniqueFrom {
+			most = (n + 1) / 2
+		}
+		if c.values.len() > most {
+			c.list()
+		}
+	}
+	return copied
+}
+
+// fill gives the ordinals before n the last value, if they have none.
+func (c *columnWriter) fill(n int) {
+	if !c.listed {
+		for have := len(c.codes); have < n; have++ {
+			c.codes = append(c.codes, c.code)
+		}
+		return
+	}
+	for c.values.len() < n {
+		c.values.append(c.values.at(c.values.len() - 1))
+	}
+}
+
+// list turns codes into a list of values.
+func (c *columnWriter) list() {
+	list := valueSet{seed: c.values.seed, ends: make([]uint64, 0, 2*len(c.codes))}
+	for _, code := range c.codes {
+		list.append(c.values.at(int(code)))
+	}
+	c.values, c.codes, c.listed = list, nil, true
+}
+
+// unlist turns a list of values back into codes.
+func (c *columnWriter) unlist() {
+	list := c.values
+	c.values, c.codes, c.listed = valueSet{seed: list.seed}, make([]uint32, list.len()), false
+	for i := range c.codes {
+		c.codes[i] = c.values.code(list.at(i))
+	}
+}
+
+// data returns the column of n rows. The codes and values are no longer the writer's.
+func (c *columnWriter) data(schema Column, n int, ordinalOf []uint32) columnData {
+	if !c.listed && c.values.len() == 1 {
+		return columnData{schema: schema, kind: Const, constant: c.values.at(0)}
+	}
+	c.fill(n)
+	if !c.listed && n < uniqueFrom && c.values.len() > n/2+1 {
+		c.list()
+	}
+	if c.listed {
+		list := c.values.list(ordinalOf)
+		if mostlyDistinct(list) {
+			return columnData{schema: schema, kind: Unique, values: list}
+		}
+		c.unlist()
+	}
+	order := c.values.sorted()
+	rank := inverse(order)
+	codes := make([]uint32, n)
+	if ordinalOf == nil {
+		for row, code := range c.codes {
+			codes[row] = rank[code]
+		}
+	} else {
+		for row, ordinal := range ordinalOf {
+			codes[row] = rank[c.codes[ordinal]]
+		}
+	}
+	return columnData{schema: schema, kind: Dict, values: c.values.list(order), codes: codes}
+}
+
+// mostlyDistinct estimates whether a list has more different values than half of its
+// length, by those of one of 16 hashes.
+func mostlyDistinct(list valueList) bool {
+	n := list.Len()
+	shift := uint(4)
+	if n < 1<<12 {
+		shift = 0
+	}
+	seen := make(map[uint64]struct{}, n>>shift)
+	var buf []byte
+	for i := range n {
+		buf = list.Value(buf[:0], i)
+		if h := hash(buf); h>>8&mask(shift) == 0 {
+			seen[h] = struct{}{}
+		}
+	}
+	return len(seen)<<shift > n/2
+}
+
+// valueSet holds values one behind the other, and finds the code of each if it is asked
+// for codes. The seed keeps who chooses the values from choosing their hashes.
+type valueSet struct {
+	seed  maphash.Seed
+	arena []byte
+	ends  []uint64
+	slots []valueSlot
+}
+
+// valueSlot is a value in the hash table: the upper half of its hash, and its code
+// and 1; 0 is free.
+type valueSlot struct{ hash, next uint32 }
+
+func (s *valueSet) len() int { return len(s.ends) }
+
+// at returns a value, in memory that stays as it is.
+func (s *valueSet) at(i int) string {
+	from := uint64(0)
+	if i > 0 {
+		from = s.ends[i-1]
+	}
+	return bytesView(s.arena[from:s.ends[i]])
+}
+
+// append adds a value and returns the copy.
+func (s *valueSet) append(v string) string {
+	s.arena = append(s.arena, v...)
+	s.ends = append(s.ends, uint64(len(s.arena)))
+	return bytesView(s.arena[len(s.arena)-len(v):])
+}
+
+// code returns the code of a value, which gets one if it has none.
+func (s *valueSet) code(v string) uint32 {
+	if 2*len(s.ends) >= len(s.slots) {
+		s.grow()
+	}
+	h := maphash.String(s.seed, v)
+	last := uint64(len(s.slots) - 1)
+	for i := h & last; ; i = (i + 1) & last {
+		slot := &s.slots[i]
+		if slot.next == 0 {
+			s.append(v)
+			*slot = valueSlot{uint32(h >> 32), uint32(len(s.ends))}
+			return slot.next - 1
+		}
+		if slot.hash == uint32(h>>32) && s.at(int(slot.next-1)) == v {
+			return slot.next - 1
+		}
+	}
+}
+
+// grow makes room in the hash table.
+func (s *valueSet) grow() {
+	s.slots = make([]valueSlot, max(16, 2*len(s.slots)))
+	last := uint64(len(s.slots) - 1)
+	for code := range s.ends {
+		h := maphash.String(s.seed, s.at(code))
+		i := h & last
+		for s.slots[i].next != 0 {
+			i = (i + 1) & last
+		}
+		s.slots[i] = valueSlot{uint32(h >> 32), uint32(code + 1)}
+	}
+}
+
+// list returns the values in an order; nil is that of their codes.
+func (s *valueSet) list(order []uint32) *arenaList { return &arenaList{s.arena, s.ends, order} }
+
+// sorted returns the codes in ascending order of their values.
+func (s *valueSet) sorted() []uint32 {
+	return sortedValues(s.len(), func(_ []byte, i int) []byte { return stringView(s.at(i)) })
+}
+
+// sortedValues returns the numbers from 0 to n-1 in ascending order of the values that
+// they stand for, and among equals in their own. The function returns the value of one,
+// which may be in room.
+func sortedValues(n int, value func(room []byte, i int) []byte) []uint32 {
+	type entry struct {
+		first uint64 // bytes of the value behind what all have in common
+		index uint32
+	}
+	var x, y, common []byte
+	for i := range n {
+		x = value(x[:0], i)
+		if i == 0 {
+			common = slices.Clone(x)
+		}
+		common = common[:commonPrefix(common, bytesView(x))]
+	}
+	entries := make([]entry, n)
+	for i := range entries {
+		x = value(x[:0], i)
+		var first [8]byte
+		copy(first[:], x[len(common):])
+		entries[i] = entry{binary.BigEndian.Uint64(first[:]), uint32(i)}
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		switch {
+		case a.first < b.first:
+			return -1
+		case a.first > b.first:
+			return 1
+		}
+		x, y = value(x[:0], int(a.index)), value(y[:0], int(b.index))
+		if c := strings.Compare(bytesView(x), bytesView(y)); c != 0 {
+			return c
+		}
+		return int(a.index) - int(b.index)
+	})
+	order := make([]uint32, n)
+	for i, e := range entries {
+		order[i] = e.index
+	}
+	return order
+}
+
+// arenaList is a valueList of values that lie one behind the other.
+type arenaList struct {
+	arena []byte
+	ends  []uint64
+	order []uint32 // nil: as they lie
+}
+
+// Len returns the number of values.
+func (l *arenaList) Len() int { return len(l.ends) }
+
+// Value returns value i where it lies.
+func (l *arenaList) Value(_ []byte, i int) []byte {
+	if l.order != nil {
+		i = int(l.order[i])
+	}
+	from := uint64(0)
+	if i > 0 {
+		from = l.ends[i-1]
+	}
+	return l.arena[from:l.ends[i]:l.ends[i]]
+}
