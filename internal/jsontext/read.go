@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"sync"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Room is memory for reading strings that have escapes. The zero Room is ready to use;
@@ -43,8 +44,36 @@ func ReadString(s string, i int, room *Room) (v string, next int, ok bool) {
 	if end {
 		return s[from:at], at + 1, true
 	}
-	return readEscaped(s, from, at, room)
+	b := room.bytes(len(s) - from + slack)
+	n, next, ok := readEscaped(b, s, from, at)
+	if !ok {
+		return "", next, false
+	}
+	return string(b[:n]), next, true
 }
+
+// ReadStringIn is ReadString of a value that is written to b if it has escapes, and then
+// shares its memory; used is how many bytes of b it takes. There must be RoomFor as many
+// bytes as s has from i on.
+func ReadStringIn(b []byte, s string, i int) (v string, used, next int, ok bool) {
+	if i >= len(s) || s[i] != '"' {
+		return "", 0, i, false
+	}
+	from := i + 1
+	at, end := plain(s, from)
+	if end {
+		return s[from:at], 0, at + 1, true
+	}
+	n, next, ok := readEscaped(b, s, from, at)
+	if !ok {
+		return "", 0, next, false
+	}
+	return unsafe.String(unsafe.SliceData(b), n), n, next, true
+}
+
+// RoomFor returns how much memory ReadStringIn needs for the strings of a text of n bytes,
+// one behind the other.
+func RoomFor(n int) int { return n + slack }
 
 // plain returns the index of the first byte from i on that is not of a character that
 // stands for itself, and whether that is a quote.
@@ -76,11 +105,10 @@ func plain(s string, i int) (at int, end bool) {
 	}
 }
 
-// readEscaped goes on with a string that begins at from and has no plain character at i.
-// What it stands for is never longer than its spelling.
-func readEscaped(s string, from, i int, room *Room) (v string, next int, ok bool) {
-	b := room.bytes(len(s) - from + 8)
-	n := copy(b, s[from:i])
+// readEscaped goes on with a string that begins at from and has no plain character at i,
+// and puts the n bytes that it stands for into b. They are never more than its spelling.
+func readEscaped(b []byte, s string, from, i int) (n, next int, ok bool) {
+	n = copy(b, s[from:i])
 	for i < len(s) {
 		if i+8 <= len(s) {
 			w := load64(s, i)
@@ -97,24 +125,30 @@ func readEscaped(s string, from, i int, room *Room) (v string, next int, ok bool
 		}
 		switch s[i] {
 		case '"':
-			return string(b[:n]), i + 1, true
+			return n, i + 1, true
 		case '\\':
+			if i+1 < len(s) && s[i+1] == '"' { // most are
+				b[n] = '"'
+				n++
+				i += 2
+				continue
+			}
 			r, size := escape(s[i:])
 			if size == 0 {
-				return "", i, false
+				return 0, i, false
 			}
 			n += utf8.EncodeRune(b[n:], r)
 			i += size
 		default:
 			end, _ := plain(s, i)
 			if end == i {
-				return "", i, false
+				return 0, i, false
 			}
 			n += copy(b[n:], s[i:end])
 			i = end
 		}
 	}
-	return "", i, false
+	return 0, i, false
 }
 
 // escape returns the character that the escape at the beginning of s stands for, and how

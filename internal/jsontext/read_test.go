@@ -14,6 +14,12 @@ func checkRead(tb testing.TB, text string) {
 	for _, before := range []string{"", "x", "1234567"} {
 		for _, behind := range []string{"", `,"`, "123456789"} {
 			got, next, ok := ReadString(before+text+behind, len(before), &room)
+			whole := before + text + behind
+			in := make([]byte, RoomFor(len(whole)-len(before)))
+			v, used, after, same := ReadStringIn(in, whole, len(before))
+			if v != got || after != next || same != ok || used > len(text) {
+				tb.Fatalf("%q behind %q, before %q: %q, %d, %v, and in given memory %q, %d, %v", text, before, behind, got, next, ok, v, after, same)
+			}
 			var want string
 			written := json.Unmarshal([]byte(text), &want) == nil && string(AppendString(nil, want)) == text
 			switch {

@@ -9,15 +9,22 @@ import (
 
 // rowMaker makes rows of traces. It has one row, which it fills again and again.
 type rowMaker struct {
-	row   segment.Row
-	trace cts.Trace
-	json  []byte
-	rest  []byte
+	row    segment.Row
+	parser rowParser
+	trace  cts.Trace
+	json   []byte
+	rest   []byte
 }
 
 // parse returns the row of a trace, of which the stored JSON is given. It is valid until
-// the next call.
+// the next call, and as long as the JSON is.
 func (m *rowMaker) parse(pos cts.Position, json []byte) (*segment.Row, error) {
+	m.begin(pos)
+	clear(m.row.Values)
+	clear(m.row.Texts)
+	if m.parser.parse(&m.row, json) {
+		return &m.row, nil
+	}
 	if cts.ParseCanonical(json, &m.trace) {
 		return m.make(pos, &m.trace, nil), nil
 	}
@@ -34,11 +41,8 @@ func (m *rowMaker) parse(pos cts.Position, json []byte) (*segment.Row, error) {
 
 // make returns the row of a trace, and of its stored JSON if that is not canonical.
 func (m *rowMaker) make(pos cts.Position, t *cts.Trace, json []byte) *segment.Row {
-	if m.row.Values == nil {
-		m.row.Values = make([]string, len(layout.schema.Columns))
-		m.row.Texts = make([]string, textCount)
-	}
-	m.row.Position, m.row.Time, m.row.Record = uint64(pos), t.Time, t.RecordTime
+	m.begin(pos)
+	m.row.Time, m.row.Record = t.Time, t.RecordTime
 	for i := range layout.columns {
 		m.row.Values[i] = layout.columns[i].get(t)
 	}
@@ -54,6 +58,14 @@ func (m *rowMaker) make(pos cts.Position, t *cts.Trace, json []byte) *segment.Ro
 	}
 	m.row.Values[len(layout.columns)], m.row.Texts[textRest] = kind, rest
 	return &m.row
+}
+
+func (m *rowMaker) begin(pos cts.Position) {
+	if m.row.Values == nil {
+		m.row.Values = make([]string, len(layout.schema.Columns))
+		m.row.Texts = make([]string, textCount)
+	}
+	m.row.Position = uint64(pos)
 }
 
 // hasRest reports whether there is something in t that no column holds.
