@@ -1,122 +1,59 @@
 package segment
 
 import (
-	"bytes"
 	"encoding/binary"
+	"math/bits"
 )
-
-// eachToken calls token for each token of a text: a word or what stands between two,
-// cut to pieces of at most 32 bytes.
-func eachToken(text []byte, token func(from, to int)) {
-	for i := 0; i < len(text); {
-		from := i
-		class := byteClass[text[i]] & classWord
-		for i++; i < len(text) && i-from < maxToken && byteClass[text[i]]&classWord == class; i++ {
-		}
-		token(from, i)
-	}
-}
-
-// tokenSet gives tokens numbers from 0 on.
-type tokenSet struct {
-	slots  []tokenSlot
-	tokens []string
-}
-
-// tokenSlot is a token in the hash table. A hash of 0 is free.
-type tokenSlot struct {
-	hash uint64
-	id   int32
-}
-
-func newTokenSet() *tokenSet { return &tokenSet{slots: make([]tokenSlot, 1<<10)} }
-
-// tokenHash is also the key that a word has in the word filter.
-func tokenHash(token []byte) uint64 { return hash(token) | 1 }
-
-// slot returns where a token is or would be.
-func (s *tokenSet) slot(h uint64, token []byte) *tokenSlot {
-	last := uint64(len(s.slots) - 1)
-	at := &s.slots[h>>8&last]
-	for i := h >> 8; at.hash != 0 && (at.hash != h || s.tokens[at.id] != string(token)); at = &s.slots[i&last] {
-		i++
-	}
-	return at
-}
-
-// guess returns the number of the first token that has a hash, and -1 if there is none.
-// It may be another token: to find out costs more than to compare phrases.
-func (s *tokenSet) guess(h uint64) int32 {
-	last := uint64(len(s.slots) - 1)
-	for i := h >> 8; ; i++ {
-		switch at := &s.slots[i&last]; at.hash {
-		case h:
-			return at.id
-		case 0:
-			return -1
-		}
-	}
-}
-
-// add returns the number of a token, which gets one if it has none.
-func (s *tokenSet) add(token []byte) int32 {
-	h := tokenHash(token)
-	at := s.slot(h, token)
-	if at.hash != 0 {
-		return at.id
-	}
-	id := int32(len(s.tokens))
-	*at = tokenSlot{h, id}
-	s.tokens = append(s.tokens, string(token))
-	if 2*len(s.tokens) > len(s.slots) {
-		old := s.slots
-		s.slots = make([]tokenSlot, 2*len(old))
-		for _, o := range old {
-			if o.hash != 0 {
-				*s.slot(o.hash, []byte(s.tokens[o.id])) = o
-			}
-		}
-	}
-	return id
-}
 
 // phraseCoder writes texts in a phrase code. It finds the longest phrase at each token.
 type phraseCoder struct {
 	table  *phraseTable
 	codes  []uint32 // of each symbol, its length in the lowest 4 bits
-	tokens *tokenSet
-	edges  []edge // a trie of tokens, as a hash table
+	edges  []edge   // a trie of tokens, as a hash table
 	nodes  int32
 	filled int
+	words  *phraseWords // nil: nobody wants to know them
 
-	words *wordWriter // if set, it is given the words of the texts
-
-	ids   []int32 // of the tokens of a text
-	ends  []int32
-	out   []byte
-	acc   uint64
-	n     uint
-	count []uint32 // if set, symbols are counted here and nothing is written
+	text   []byte   // that is being written
+	hashes []uint64 // of its next tokens
+	ends   []int32  // of these tokens
+	head   int      // the first of them that is not written
+	out    []byte
+	acc    uint64
+	n      uint
+	count  []uint32 // if set, symbols are counted here and nothing is written
 }
 
 // edge leads from a node of the trie, by a token, to the next one. A key of 0 is free.
+// Keys are hashes: if two are equal, what is found is not in the text, which is seen.
 type edge struct {
 	key    uint64 // of node and token
-	target int32
-	symbol int32 // of the phrase that ends at target; 0 if none does
+	target int32  // 0 if no phrase goes on there
+	symbol int32  // of the phrase that ends at target; 0 if none does
 }
 
 func newPhraseCoder(t *phraseTable) *phraseCoder {
-	c := &phraseCoder{table: t, tokens: newTokenSet(), edges: make([]edge, 1<<10)}
-	for s := symbolPhrase; s < symbolPhrase+len(t.ends)-1; s++ {
+	n := len(t.ends) - 1
+	c := &phraseCoder{table: t, edges: make([]edge, 1<<max(10, bits.Len(uint(2*n))))}
+	goesOn := make([]bool, 1, 2*n+1) // of each node
+	for s := symbolPhrase; s < symbolPhrase+n; s++ {
 		phrase := t.phrase(s)
 		node := int32(0)
 		eachToken(phrase, func(from, to int) {
-			e := c.edge(node, c.tokens.add(phrase[from:to]))
+			goesOn[node] = true
+			e := c.edge(node, tokenMix(phrase, from, to))
+			if int(c.nodes) == len(goesOn) {
+				goesOn = append(goesOn, false)
+			}
 			if node = e.target; to == len(phrase) {
 				e.symbol = int32(s)
 			}
 		})
+	}
+	for i := range c.edges {
+		if e := &c.edges[i]; e.key != 0 && !goesOn[e.target] {
+			e.target = 0
+		}
 	}
 	c.codes = make([]uint32, len(t.lengths))
 	for i, s := range t.symbols {
@@ -126,39 +63,47 @@ func newPhraseCoder(t *phraseTable) *phraseCoder {
 	return c
 }
 
-func edgeKey(node, token int32) uint64 {
-	return uint64(uint32(node))<<32 | uint64(uint32(token)) | 1<<63
-}
-
-// find returns the edge with a key, or the free one where it would be.
-func (c *phraseCoder) find(key uint64) *edge {
+// find returns the edge from a node by a token with a hash, or the free one where it would
+// be, and its key.
+func (c *phraseCoder) find(node int32, token uint64) (*edge, uint64) {
+	key := (token^uint64(node)*hashB)*hashA | 1
 	last := uint64(len(c.edges) - 1)
-	for i := key * hashA >> 32; ; i++ {
+	for i := key >> 32; ; i++ {
 		if e := &c.edges[i&last]; e.key == key || e.key == 0 {
-			return e
+			return e, key
 		}
 	}
 }
 
 // edge returns an edge, which is made if it isn't there.
-func (c *phraseCoder) edge(node, token int32) *edge {
-	key := edgeKey(node, token)
-	if e := c.find(key); e.key != 0 {
+func (c *phraseCoder) edge(node int32, token uint64) *edge {
+	e, key := c.find(node, token)
+	if e.key != 0 {
 		return e
 	}
-	if c.filled++; 2*c.filled > len(c.edges) {
-		edges := c.edges
-		c.edges = make([]edge, 2*len(edges))
-		for _, e := range edges {
-			if e.key != 0 {
-				*c.find(e.key) = e
-			}
-		}
+	if c.filled++; 8*c.filled > 5*len(c.edges) {
+		c.grow()
+		e, _ = c.find(node, token)
 	}
 	c.nodes++
-	e := c.find(key)
 	*e = edge{key: key, target: c.nodes}
 	return e
+}
+
+func (c *phraseCoder) grow() {
+	edges := c.edges
+	c.edges = make([]edge, 2*len(edges))
+	last := uint64(len(c.edges) - 1)
+	for _, e := range edges {
+		if e.key == 0 {
+			continue
+		}
+		i := e.key >> 32
+		for c.edges[i&last].key != 0 {
+			i++
+		}
+		c.edges[i&last] = e
+	}
 }
 
 // put writes a symbol, or counts it.
@@ -194,65 +139,90 @@ func (c *phraseCoder) end() {
 	c.n, c.acc = 0, 0
 }
 
-// tokenize finds the tokens of a text, and notes its words.
-func (c *phraseCoder) tokenize(text []byte) {
-	c.ids, c.ends = c.ids[:0], c.ends[:0]
-	behind := 0 // of the last word
-	eachToken(text, func(from, to int) {
-		h := tokenHash(text[from:to])
-		id := c.tokens.guess(h)
-		c.ids = append(c.ids, id)
-		c.ends = append(c.ends, int32(to))
-		if c.words != nil && from >= behind && byteClass[text[from]] != 0 {
-			behind = c.note(text, from, to, h)
-		}
-	})
+// token makes sure that token i of the text is found, and reports whether there is one.
+func (c *phraseCoder) token(i int) bool {
+	if i < len(c.ends) {
+		return true
+	}
+	from := c.scanned()
+	if from == len(c.text) {
+		return false
+	}
+	to := tokenEnd(c.text, from)
+	c.hashes = append(c.hashes, tokenMix(c.text, from, to))
+	c.ends = append(c.ends, int32(to))
+	return true
 }
 
-// note gives the word that begins with a token of that hash to the word writer, and
-// returns where the word ends.
-func (c *phraseCoder) note(text []byte, from, to int, h uint64) (end int) {
-	end = to
-	for end < len(text) && byteClass[text[end]] != 0 {
-		end++
+// scanned returns where the tokens end that are found.
+func (c *phraseCoder) scanned() int {
+	if n := len(c.ends); n > 0 {
+		return int(c.ends[n-1])
 	}
-	word := bytesView(text[from:end])
-	if end > to { // a word is a token, but for a long one
-		h = wordKey(word)
-	}
-	c.words.note(h, word)
-	return end
+	return 0
 }
 
-// text writes one text and its end.
-func (c *phraseCoder) text(text []byte) {
-	c.tokenize(text)
-	at := int32(0)
-	for i := 0; i < len(c.ids); {
-		next, symbol := i, int32(0)
-		node := int32(0)
-		for k := i; k < len(c.ids) && c.ids[k] >= 0; k++ {
-			e := c.find(edgeKey(node, c.ids[k]))
-			if e.key == 0 {
-				break
-			}
-			if node = e.target; e.symbol > 0 {
-				next, symbol = k+1, e.symbol
-			}
+// pass passes over the tokens up to a byte where one ends.
+func (c *phraseCoder) pass(to int) {
+	for c.head < len(c.ends) && int(c.ends[c.head]) < to {
+		c.head++
+	}
+	if c.head++; c.head >= len(c.ends) {
+		c.head, c.hashes, c.ends = 1, append(c.hashes[:0], 0), append(c.ends[:0], int32(to))
+	}
+}
+
+// longest returns the symbol of the longest phrase that begins with the next token, and
+// where it ends; 0 and the end of the token if there is none.
+func (c *phraseCoder) longest(at int) (symbol int32, end int) {
+	i := c.head
+	c.token(i)
+	end = int(c.ends[i])
+	first := end
+	for node := int32(0); c.token(i); i++ {
+		e, _ := c.find(node, c.hashes[i])
+		if e.key == 0 {
+			break
 		}
+		if e.symbol > 0 {
+			symbol, end = e.symbol, int(c.ends[i])
+		}
+		if node = e.target; node == 0 {
+			break
+		}
+	}
+	if symbol > 0 && string(c.table.phrase(int(symbol))) != string(c.text[at:end]) {
+		symbol, end = 0, first
+	}
+	return symbol, end
+}
+
+// write writes one text and its end.
+func (c *phraseCoder) write(text []byte) {
+	c.text, c.head, c.hashes, c.ends = text, 0, c.hashes[:0], c.ends[:0]
+	for at := 0; at < len(text); {
+		symbol, end := c.longest(at)
 		switch {
-		case c.ends[i]-at == 8 && i+8 < len(c.ends) && next < i+9 && c.ends[i+8] == at+uuidLength && c.uuid(text[at:c.ends[i+8]]):
-			next = i + 9
-		case symbol > 0 && bytes.Equal(c.table.phrase(int(symbol)), text[at:c.ends[next-1]]):
+		case uuidAt(text, at) && end < at+uuidLength && c.uuid(text[at:at+uuidLength]):
+			symbol, end = 0, at+uuidLength
+		case symbol > 0:
 			c.put(int(symbol))
 		default:
-			c.word(text[at:c.ends[i]])
-			next = i + 1
+			c.word(text[at:end])
 		}
-		i = next
-		at = c.ends[i-1]
+		if c.words != nil {
+			c.words.note(text, at, end, symbol)
+		}
+		c.pass(end)
+		at = end
 	}
 	c.put(symbolEnd)
+}
+
+// uuidAt reports whether there may be a UUID in a text, whose first token begins at a byte.
+func uuidAt(text []byte, at int) bool {
+	return at+uuidLength <= len(text) && text[at+8] == '-' && text[at+13] == '-' &&
+		(at+uuidLength == len(text) || byteClass[text[at+uuidLength]]&classWord == 0)
 }
 
 // uuid writes a UUID. It is false if text isn't one.
@@ -317,7 +287,7 @@ func (c *phraseCoder) block(dst []byte, r *TextReader) []byte {
 		from := len(c.out)
 		for i := range r.texts {
 			k := row*r.texts + i
-			c.text(r.buf[r.index[k]:r.index[k+1]])
+			c.write(r.buf[r.index[k]:r.index[k+1]])
 		}
 		c.end()
 		dst = binary.AppendUvarint(dst, uint64(len(c.out)-from))

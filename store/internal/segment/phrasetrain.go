@@ -48,6 +48,8 @@ func trainPhrases(blocks []TextReader) []byte {
 	return t.choose(blocks[:used])
 }
 
+func pairKey(p, q int32) uint64 { return uint64(uint32(p))<<32 | uint64(uint32(q)) | 1<<63 }
+
 // dropRare takes out the tokens that occur once.
 func (t *trainer) dropRare() {
 	t.counts = make([]int32, len(t.phrases))
@@ -74,7 +76,7 @@ func (t *trainer) join() bool {
 		}
 		total++
 		if q := t.seq[i+1]; q >= 0 && len(t.phrases[p])+len(t.phrases[q]) <= maxPhrase {
-			pairs[edgeKey(p, q)]++
+			pairs[pairKey(p, q)]++
 		}
 	}
 	for key, n := range pairs {
@@ -99,16 +101,16 @@ func (t *trainer) replace(pairs map[uint64]int32) {
 		p := t.seq[i]
 		n := int32(0)
 		if i+1 < len(t.seq) && p >= 0 && t.seq[i+1] >= 0 {
-			n = pairs[edgeKey(p, t.seq[i+1])]
+			n = pairs[pairKey(p, t.seq[i+1])]
 		}
-		if n > 0 && i+2 < len(t.seq) && t.seq[i+2] >= 0 && pairs[edgeKey(t.seq[i+1], t.seq[i+2])] > n {
+		if n > 0 && i+2 < len(t.seq) && t.seq[i+2] >= 0 && pairs[pairKey(t.seq[i+1], t.seq[i+2])] > n {
 			n = 0
 		}
 		if n == 0 {
 			out = append(out, p)
 			continue
 		}
-		key := edgeKey(p, t.seq[i+1])
+		key := pairKey(p, t.seq[i+1])
 		id, ok := joined[key]
 		if !ok {
 			id = int32(len(t.phrases))

@@ -125,7 +125,7 @@ func (t *textWriter) phrases() []byte {
 	dict := t.opts.Dictionary
 	if table, ok := openDictionary(dict); ok {
 		t.coder = newPhraseCoder(table)
-		t.coder.words = &t.words
+		t.coder.words = newPhraseWords(table, &t.words)
 		return dict
 	}
 	blocks := make([]TextReader, len(t.waiting))
@@ -157,7 +157,7 @@ func (t *textWriter) phrases() []byte {
 	if float64(small)+float64(cost)*float64(tried)/float64(t.waits+1) > float64(zstds) {
 		return nil
 	}
-	coder.words = &t.words
+	coder.words = newPhraseWords(table, &t.words)
 	t.coder = coder
 	return dict
 }

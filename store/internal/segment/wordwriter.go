@@ -29,7 +29,8 @@ type wordWriter struct {
 
 	seen   *[1 << 10]seenWord // words that were noted lately
 	seed   maphash.Seed
-	serial uint32 // of the open block
+	serial uint32 // of the open block, from 1 on
+	group  uint32 // from 1 on
 
 	directory []byte
 	slots     []byte
@@ -51,11 +52,12 @@ func (w *wordWriter) add(text string) {
 
 func (w *wordWriter) word(word string) { w.note(wordKey(word), word) }
 
-// seenWord is a word that the open block is known to have. Its second hash is one that
-// nobody can find another word for: a word must not hide behind one with the same key.
+// seenWord is a word that was noted lately. Its second hash is one that nobody can find
+// another word for: a word must not hide behind one with the same key.
 type seenWord struct {
 	key, second uint64
-	serial      uint32 // of the block
+	serial      uint32 // of the block that is known to have it, and 1
+	group       uint32 // of the group in which it is at placeMany with all of its grams, and 1
 }
 
 // note notes that the open block has a word, of which the key is given.
@@ -63,40 +65,83 @@ func (w *wordWriter) note(key uint64, word string) {
 	if w.prints < 0 {
 		return
 	}
-	if w.table == nil {
-		w.table, w.places = make([]uint64, 1<<13), make([]byte, 1<<13)
-		w.flags = knowsWords | knowsGrams
-		w.few = map[uint64][]byte{}
-		w.seen, w.seed = new([1 << 10]seenWord), maphash.MakeSeed()
-	}
+	w.begin()
 	seen := &w.seen[key>>7&(1<<10-1)]
-	now := seenWord{key, maphash.String(w.seed, word), w.serial}
-	if *seen == now {
+	second := maphash.String(w.seed, word)
+	if seen.key != key || seen.second != second {
+		*seen = seenWord{key: key, second: second}
+	} else if seen.serial == w.serial || seen.group == w.group {
 		return
 	}
-	*seen = now
-	if w.flags&knowsWords != 0 {
-		if w.put(key) {
-			w.words++
-		}
+	many := w.flags&knowsWords == 0 || w.putWord(key)
+	if w.flags&knowsGrams != 0 {
+		eachGram(word, func(key uint64) { many = w.putGram(key) && many })
 	}
-	if w.flags&knowsGrams == 0 {
-		return
+	seen.serial = w.serial
+	if many {
+		seen.group = w.group
 	}
-	eachGram(word, func(key uint64) {
-		if w.put(key) {
-			w.grams++
-		}
-	})
 }
 
-// put notes that the open block has a key, and returns whether the key is new.
-func (w *wordWriter) put(key uint64) (added bool) {
+// noteKeys notes that the open block has the words and grams of a phrase.
+func (w *wordWriter) noteKeys(k *keyRange, keys []uint64) {
+	if k.serial == w.serial && w.serial > 0 || k.group == w.group && w.group > 0 {
+		return
+	}
+	w.begin()
+	many := true
+	if w.flags&knowsWords != 0 {
+		for _, key := range keys[k.from:k.grams] {
+			many = w.putWord(key) && many
+		}
+	}
+	if w.flags&knowsGrams != 0 {
+		for _, key := range keys[k.grams:k.to] {
+			many = w.putGram(key) && many
+		}
+	}
+	k.serial = w.serial
+	if many {
+		k.group = w.group
+	}
+}
+
+// begin makes the tables, when there is a word.
+func (w *wordWriter) begin() {
+	if w.table != nil {
+		return
+	}
+	w.table, w.places = make([]uint64, 1<<13), make([]byte, 1<<13)
+	w.flags = knowsWords | knowsGrams
+	w.few = map[uint64][]byte{}
+	w.seen, w.seed = new([1 << 10]seenWord), maphash.MakeSeed()
+	w.serial, w.group = w.serial+1, 1
+}
+
+func (w *wordWriter) putWord(key uint64) (many bool) {
+	added, many := w.put(key)
+	if added {
+		w.words++
+	}
+	return many
+}
+
+func (w *wordWriter) putGram(key uint64) (many bool) {
+	added, many := w.put(key)
+	if added {
+		w.grams++
+	}
+	return many
+}
+
+// put notes that the open block has a key, and returns whether the key is new, and
+// whether it makes no difference any more which blocks of the group have it.
+func (w *wordWriter) put(key uint64) (added, many bool) {
 	at := key >> 7 & uint64(len(w.table)-1)
 	for w.table[at] != 0 {
 		if w.table[at] == key {
 			w.move(at)
-			return false
+			return false, w.places[at] == placeMany
 		}
 		at = (at + 1) & uint64(len(w.table)-1)
 	}
@@ -104,7 +149,7 @@ func (w *wordWriter) put(key uint64) (added bool) {
 	if 2*(w.words+w.grams+1) > len(w.table) {
 		w.grow()
 	}
-	return true
+	return true, false
 }
 
 // move notes that the open block has the key of a slot too.
@@ -135,8 +180,7 @@ func (w *wordWriter) addParts() {
 		for _, block := range w.few[key] {
 			sub := partKey(key, int(block)/partBlocks)
 			w.block = int(block)
-			added := w.put(sub)
-			if added {
+			if added, _ := w.put(sub); added {
 				w.words++
 			} else if at := w.slot(sub); w.places[at] == placeFew {
 				w.places[at] = placeMany
@@ -230,6 +274,7 @@ func (w *wordWriter) endGroup() {
 	w.blocks += w.block
 	w.block, w.rows, w.words, w.grams = 0, 0, 0, 0
 	w.flags = knowsWords | knowsGrams
+	w.group++
 }
 
 func (w *wordWriter) encode(keys []uint64) {
