@@ -1,10 +1,7 @@
 package segment
 
 import (
-	"encoding/binary"
 	"hash/maphash"
-	"slices"
-	"strings"
 )
 
 // From lookFrom rows on, at each number that is twice the one before, a column is looked
@@ -204,49 +201,6 @@ func (s *valueSet) list(order []uint32) *arenaList { return &arenaList{s.arena, 
 // sorted returns the codes in ascending order of their values.
 func (s *valueSet) sorted() []uint32 {
 	return sortedValues(s.len(), func(_ []byte, i int) []byte { return stringView(s.at(i)) })
-}
-
-// sortedValues returns the numbers from 0 to n-1 in ascending order of the values that
-// they stand for, and among equals in their own. The function returns the value of one,
-// which may be in room.
-func sortedValues(n int, value func(room []byte, i int) []byte) []uint32 {
-	type entry struct {
-		first uint64 // bytes of the value behind what all have in common
-		index uint32
-	}
-	var x, y, common []byte
-	for i := range n {
-		x = value(x[:0], i)
-		if i == 0 {
-			common = slices.Clone(x)
-		}
-		common = common[:commonPrefix(common, bytesView(x))]
-	}
-	entries := make([]entry, n)
-	for i := range entries {
-		x = value(x[:0], i)
-		var first [8]byte
-		copy(first[:], x[len(common):])
-		entries[i] = entry{binary.BigEndian.Uint64(first[:]), uint32(i)}
-	}
-	slices.SortFunc(entries, func(a, b entry) int {
-		switch {
-		case a.first < b.first:
-			return -1
-		case a.first > b.first:
-			return 1
-		}
-		x, y = value(x[:0], int(a.index)), value(y[:0], int(b.index))
-		if c := strings.Compare(bytesView(x), bytesView(y)); c != 0 {
-			return c
-		}
-		return int(a.index) - int(b.index)
-	})
-	order := make([]uint32, n)
-	for i, e := range entries {
-		order[i] = e.index
-	}
-	return order
 }
 
 // arenaList is a valueList of values that lie one behind the other.

@@ -1,10 +1,8 @@
 package segment
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"slices"
 )
 
 // Merge writes one segment that holds the rows of several, which must be given in
@@ -46,11 +44,14 @@ func Merge(out io.Writer, opts *Options, segs []*Segment) (Info, error) {
 type merger struct {
 	opts   Options
 	segs   []*Segment
-	orders []*Order
+	orders []orderCursor
 	bases  []int // global number of the first row of each segment, and of the end
 	info   Info
 	source []uint32 // global row of each row; nil if they are the same
+	near   []uint32 // segment of each global row that is a multiple of nearRows
 }
+
+const nearRows = 256
 
 func (m *merger) begin() error {
 	if len(m.segs) == 0 {
@@ -65,7 +66,7 @@ func (m *merger) begin() error {
 		if err != nil {
 			return err
 		}
-		m.orders = append(m.orders, o)
+		m.orders = append(m.orders, newOrderCursor(o))
 		m.bases = append(m.bases, m.info.Rows)
 		m.info.Rows += info.Rows
 		m.info.RawBytes += info.RawBytes
@@ -83,55 +84,14 @@ func (m *merger) begin() error {
 	if m.info.Rows > MaxRows {
 		return fmt.Errorf("a merge to %d rows: %w", m.info.Rows, ErrRow)
 	}
+	for s, g := 0, 0; g < m.info.Rows; g += nearRows {
+		for g >= m.bases[s+1] {
+			s++
+		}
+		m.near = append(m.near, uint32(s))
+	}
 	m.mergeTimes()
 	return m.info.Schema.validate()
-}
-
-// mergeTimes finds the order of all rows.
-func (m *merger) mergeTimes() {
-	apart := true
-	for i, s := range m.segs[1:] {
-		apart = apart && s.foot.info.MinTime >= m.segs[i].foot.info.MaxTime
-	}
-	if apart {
-		return
-	}
-	m.source = make([]uint32, 0, m.info.Rows)
-	type head struct {
-		seg  int
-		row  uint32
-		time int64
-	}
-	heads := make([]head, len(m.segs))
-	for i, o := range m.orders {
-		heads[i] = head{i, 0, o.Time(0)}
-	}
-	for len(heads) > 0 {
-		// The earliest head, and the earliest of the others. Of equal times that of
-		// the earlier segment comes first, since its positions are lower.
-		first, second := 0, -1
-		for i := 1; i < len(heads); i++ {
-			switch {
-			case heads[i].time < heads[first].time:
-				first, second = i, first
-			case second < 0 || heads[i].time < heads[second].time:
-				second = i
-			}
-		}
-		h := &heads[first]
-		rows := uint32(m.bases[h.seg+1] - m.bases[h.seg])
-		for {
-			m.source = append(m.source, uint32(m.bases[h.seg])+h.row)
-			if h.row++; h.row == rows {
-				heads = slices.Delete(heads, first, first+1)
-				break
-			}
-			h.time = m.orders[h.seg].Time(h.row)
-			if second >= 0 && (h.time > heads[second].time || h.time == heads[second].time && first > second) {
-				break
-			}
-		}
-	}
 }
 
 // global returns the global row of a row.
@@ -144,60 +104,11 @@ func (m *merger) global(row int) int {
 
 // segment returns the segment of a global row.
 func (m *merger) segment(global int) int {
-	for i := range m.segs {
-		if global < m.bases[i+1] {
-			return i
-		}
+	s := int(m.near[global/nearRows])
+	for global >= m.bases[s+1] {
+		s++
 	}
-	return len(m.segs) - 1
-}
-
-func (m *merger) writeOrder(o *output) error {
-	ordinalOf := make([]uint32, m.info.Rows)
-	identity := true
-	for row := range ordinalOf {
-		g := m.global(row)
-		s := m.segment(g)
-		ordinalOf[row] = uint32(m.bases[s]) + m.orders[s].Ordinal(uint32(g-m.bases[s]))
-		identity = identity && ordinalOf[row] == uint32(row)
-	}
-	at := func(row int) (*Order, uint32) {
-		g := m.global(row)
-		s := m.segment(g)
-		return m.orders[s], uint32(g - m.bases[s])
-	}
-	d := orderData{
-		times:   func(row int) int64 { o, r := at(row); return o.Time(r) },
-		records: func(row int) int64 { o, r := at(row); return o.Record(r) },
-		positions: func(i int) uint64 {
-			s := m.segment(i)
-			return m.orders[s].PositionAt(uint32(i - m.bases[s]))
-		},
-	}
-	if err := m.checkOrder(&d, ordinalOf); err != nil {
-		return err
-	}
-	if !identity {
-		d.ordinalOf, d.rowOf = ordinalOf, inverse(ordinalOf)
-	}
-	d.write(o, &m.info)
-	return nil
-}
-
-// checkOrder makes sure that what the segments say of their rows can be written.
-func (m *merger) checkOrder(d *orderData, ordinalOf []uint32) error {
-	wrong := func(row int) error {
-		return m.segs[m.segment(m.global(row))].damage(headerSize, 1, "rows are not in order of time and position")
-	}
-	seen := make([]bool, len(ordinalOf))
-	seen[ordinalOf[0]] = true
-	for row := 1; row < len(ordinalOf); row++ {
-		if seen[ordinalOf[row]] || d.times(row) < d.times(row-1) || d.positions(row) <= d.positions(row-1) {
-			return wrong(row)
-		}
-		seen[ordinalOf[row]] = true
-	}
-	return nil
+	return s
 }
 
 // column reads a column of all segments.
@@ -221,8 +132,15 @@ func (m *merger) column(schema Column) (*columnData, error) {
 	switch {
 	case same:
 		return &columnData{schema: schema, kind: Const, constant: readers[0].constant}, nil
-	case unique > m.info.Rows/2 && mostlyDistinct(&mergedList{m, readers}):
-		return &columnData{schema: schema, kind: Unique, values: &mergedList{m, readers}}, nil
+	case unique > m.info.Rows/2:
+		var list valueList = &mergedList{m, readers}
+		distinct := list
+		if keys := newMergedKeys(m, readers); keys != nil {
+			list, distinct = keys, keyList{keys}
+		}
+		if mostlyDistinct(distinct) {
+			return &columnData{schema: schema, kind: Unique, values: list}, nil
+		}
 	}
 	return m.mergeDicts(schema, readers)
 }
@@ -242,104 +160,4 @@ func (l *mergedList) Value(room []byte, row int) []byte {
 	s := l.m.segment(g)
 	r := l.readers[s]
 	return r.AppendValue(room, r.Code(uint32(g-l.m.bases[s])))
-}
-
-// dictSource is the dictionary of one segment in a merge.
-type dictSource struct {
-	reader *ColumnReader
-	order  []uint32 // of Unique: its rows in order of their values
-	next   int
-	value  []byte // at next
-	remap  []uint32
-}
-
-func newDictSource(r *ColumnReader) *dictSource {
-	d := &dictSource{reader: r, remap: make([]uint32, r.Len())}
-	if r.kind == Unique {
-		d.order = sortedRows(r)
-	}
-	d.load()
-	return d
-}
-
-// sortedRows returns the rows of a Unique column in order of their values.
-func sortedRows(r *ColumnReader) []uint32 {
-	return sortedValues(r.rows, func(room []byte, row int) []byte { return r.AppendValue(room, uint32(row)) })
-}
-
-func (d *dictSource) code() uint32 {
-	if d.order != nil {
-		return d.order[d.next]
-	}
-	return uint32(d.next)
-}
-
-func (d *dictSource) done() bool { return d.next == len(d.remap) }
-
-func (d *dictSource) load() {
-	if !d.done() {
-		d.value = d.reader.AppendValue(d.value[:0], d.code())
-	}
-}
-
-// mergeDicts unites the dictionaries and gives each row its new code.
-func (m *merger) mergeDicts(schema Column, readers []*ColumnReader) (*columnData, error) {
-	sources := make([]*dictSource, len(readers))
-	for i, r := range readers {
-		sources[i] = newDictSource(r)
-	}
-	list := &arenaList{}
-	var last []byte
-	for {
-		var least *dictSource
-		for _, d := range sources {
-			if !d.done() && (least == nil || bytes.Compare(d.value, least.value) < 0) {
-				least = d
-			}
-		}
-		if least == nil {
-			break
-		}
-		n := len(list.ends)
-		if n == 0 || !bytes.Equal(last, least.value) {
-			if n > 0 && bytes.Compare(last, least.value) > 0 {
-				return nil, m.segs[slices.Index(sources, least)].damage(headerSize, 1, "a dictionary does not ascend: column "+schema.Name)
-			}
-			list.arena = append(list.arena, least.value...)
-			list.ends = append(list.ends, uint64(len(list.arena)))
-			last = append(last[:0], least.value...)
-			n++
-		}
-		least.remap[least.code()] = uint32(n - 1)
-		least.next++
-		least.load()
-	}
-	codes, err := m.mergeCodes(sources)
-	if err != nil {
-		return nil, err
-	}
-	return &columnData{schema: schema, kind: Dict, values: list, codes: codes}, nil
-}
-
-// mergeCodes returns the new codes of all rows.
-func (m *merger) mergeCodes(sources []*dictSource) ([]uint32, error) {
-	codes := make([]uint32, m.info.Rows)
-	for i, d := range sources {
-		part := codes[m.bases[i]:m.bases[i+1]]
-		d.reader.Codes(part, 0, uint32(len(part)))
-		for k, c := range part {
-			if int(c) >= len(d.remap) {
-				return nil, m.segs[i].damage(headerSize, 1, "a code beyond the dictionary")
-			}
-			part[k] = d.remap[c]
-		}
-	}
-	if m.source == nil {
-		return codes, nil
-	}
-	out := make([]uint32, len(codes))
-	for row, g := range m.source {
-		out[row] = codes[g]
-	}
-	return out, nil
 }

@@ -1,6 +1,9 @@
 package segment
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // valueList is a list of values to write.
 type valueList interface {
@@ -101,6 +104,9 @@ func (s *shape) encoding() byte {
 // encodeValues returns the table of a list. An ascending one holds each value once,
 // so that only its first can be "".
 func encodeValues(list valueList, ascending bool) []byte {
+	if keys, ok := list.(*mergedKeys); ok {
+		return keys.table()
+	}
 	s := shapeOf(list, ascending)
 	encoding := s.encoding()
 	prefix, flags, width, first := s.prefix, byte(0), 0, 0
@@ -129,17 +135,23 @@ func encodeValues(list valueList, ascending bool) []byte {
 	default:
 		offsets, data = encodeTexts(list, first, len(prefix), s.bytes)
 	}
-	size := valuesHeader + len(prefix) + (list.Len()+7)/8 + len(offsets) + len(data)
-	out := append(make([]byte, 0, size), encoding, flags)
-	out = binary.LittleEndian.AppendUint16(out, uint16(width))
-	out = binary.LittleEndian.AppendUint32(out, uint32(len(prefix)))
-	out = binary.LittleEndian.AppendUint64(out, uint64(list.Len()))
-	out = binary.LittleEndian.AppendUint64(out, uint64(len(offsets)))
-	out = append(out, prefix...)
+	out := appendTableHead(nil, encoding, flags, width, prefix, list.Len(), len(offsets), (list.Len()+7)/8+len(offsets)+len(data))
 	if flags == emptyBits {
 		out = appendEmptyBits(out, list)
 	}
 	return append(append(out, offsets...), data...)
+}
+
+// appendTableHead appends what stands before the bits of empty values: the header and the
+// prefix. There will be so many bytes behind it.
+func appendTableHead(out []byte, encoding, flags byte, width int, prefix []byte, n, offsets, behind int) []byte {
+	out = slices.Grow(out, valuesHeader+len(prefix)+behind)
+	out = append(out, encoding, flags)
+	out = binary.LittleEndian.AppendUint16(out, uint16(width))
+	out = binary.LittleEndian.AppendUint32(out, uint32(len(prefix)))
+	out = binary.LittleEndian.AppendUint64(out, uint64(n))
+	out = binary.LittleEndian.AppendUint64(out, uint64(offsets))
+	return append(out, prefix...)
 }
 
 func appendEmptyBits(out []byte, list valueList) []byte {
