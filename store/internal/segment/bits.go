@@ -101,6 +101,20 @@ func readRun(data []byte, bit uint64, n, i int, low uint) uint64 {
 	return upper<<low | readBits(data, bit+uint64(i)*uint64(low), low)
 }
 
+// searchRun returns the first index of a run of n values whose value is at least v.
+func searchRun(data []byte, bit uint64, n int, low uint, v uint64) int {
+	from, to := 0, n
+	for from < to {
+		mid := int(uint(from+to) >> 1)
+		if readRun(data, bit, n, mid, low) < v {
+			from = mid + 1
+		} else {
+			to = mid
+		}
+	}
+	return from
+}
+
 // selectOne returns how far behind a bit of data the i-th one lies, counted from 0.
 func selectOne(data []byte, from uint64, i int) uint64 {
 	p := from >> 3

@@ -45,6 +45,7 @@ type ColumnReader struct {
 	form     values // of the keys in the filter; it holds no values
 	filter   fuse
 	filtered bool
+	finds    findCache
 }
 
 // Column returns a reader of column i of the schema with at least the given parts. A
@@ -256,12 +257,16 @@ func (c *ColumnReader) AppendValue(dst []byte, code uint32) []byte {
 	return c.values.append(dst, int(code))
 }
 
-// Find returns the code of a value of a column that isn't Unique.
+// Find returns the code of a value of a column that isn't Unique. It keeps the answers of
+// a few values that are asked for again and again.
 func (c *ColumnReader) Find(value string) (code uint32, ok bool) {
 	switch c.kind {
 	case Const:
 		return 0, value == c.constant
 	case Dict:
+		if c.length > fewValues {
+			return c.finds.get(value, c.values.find)
+		}
 		i, ok := c.values.find(value)
 		return uint32(i), ok
 	}

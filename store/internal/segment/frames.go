@@ -113,15 +113,37 @@ func (s *sorted) value(i int) uint64 {
 // search returns the first index whose value is at least v.
 func (s *sorted) search(v uint64) int {
 	blocks := len(s.head) / headSize
-	b := sort.Search(blocks, func(b int) bool {
+	last, _, _ := s.block(blocks - 1)
+	guess := blocks
+	if v < last { // values often grow about evenly
+		guess = int(float64(v) / float64(last) * float64(blocks))
+	}
+	b := searchFrom(blocks, guess, func(b int) bool {
 		base, _, _ := s.block(b)
 		return base >= v
 	}) - 1
 	if b < 0 {
 		return 0
 	}
-	from := b * runRows
-	return from + sort.Search(min(runRows, s.n-from), func(i int) bool { return s.value(from+i) >= v })
+	base, bit, low := s.block(b)
+	n := min(runRows, s.n-b*runRows) - 1
+	return b*runRows + 1 + searchRun(s.data, bit, n, low, v-base)
+}
+
+// searchFrom is sort.Search beginning at a guess: if that is close, only what is close to
+// it is looked at.
+func searchFrom(n, guess int, reached func(i int) bool) int {
+	lo, hi := 0, n
+	for step := 1; guess >= lo && guess < hi; step *= 2 {
+		if reached(guess) {
+			hi = guess
+			guess -= step
+		} else {
+			lo = guess + 1
+			guess += step
+		}
+	}
+	return lo + sort.Search(hi-lo, func(i int) bool { return reached(lo + i) })
 }
 
 // encodeSorted returns the form of n ascending values that sorted reads.

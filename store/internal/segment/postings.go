@@ -84,26 +84,37 @@ func (p *Postings) run(b int) (base, bit uint64, low uint) {
 
 // Search returns the first index whose row is at least row, and Len if there is none.
 func (p *Postings) Search(row uint32) int {
-	from, to := 0, p.n
-	if p.form == formRuns {
-		b := sort.Search((p.n+runRows-1)/runRows, func(b int) bool {
+	switch {
+	case row == 0:
+		return 0
+	case row > p.last:
+		return p.n
+	}
+	switch p.form {
+	case formRun:
+		return p.searchRun(uint64(p.base), p.bit, p.n, uint(p.low), row)
+	case formRuns:
+		runs := (p.n + runRows - 1) / runRows
+		guess := int(uint64(row) * uint64(runs) / (uint64(p.last) + 1))
+		b := searchFrom(runs, guess, func(b int) bool {
 			base, _, _ := p.run(b)
 			return base >= uint64(row)
 		}) - 1
 		if b < 0 {
 			return 0
 		}
-		from, to = b*runRows, min(p.n, (b+1)*runRows)
+		base, bit, low := p.run(b)
+		return b*runRows + p.searchRun(base, bit, min(runRows, p.n-b*runRows), low, row)
 	}
-	for from < to {
-		mid := int(uint(from+to) >> 1)
-		if p.At(mid) < row {
-			from = mid + 1
-		} else {
-			to = mid
-		}
+	return sort.Search(p.n, func(i int) bool { return p.At(i) >= row })
+}
+
+// searchRun is Search in a run of n rows with its base.
+func (p *Postings) searchRun(base, bit uint64, n int, low uint, row uint32) int {
+	if base >= uint64(row) {
+		return 0
 	}
-	return from
+	return 1 + searchRun(p.data, bit, n-1, low, uint64(row)-base)
 }
 
 // Read writes rows from, from+1, … to dst and returns how many there were. It takes
