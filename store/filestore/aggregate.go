@@ -79,6 +79,11 @@ func countSegments(
 	ctx context.Context, v *view, q *cts.Query, a cts.Aggregation, scan *cts.Scan, total *cts.Groups, alone bool,
 ) error {
 	var counters []*counter
+	defer func() {
+		for _, c := range counters {
+			c.close()
+		}
+	}()
 	many := false
 	for _, s := range newSources(ctx, v, q, scan, nil).pending {
 		c, err := newCounter(s, q, a, scan)
@@ -138,7 +143,9 @@ func countParallel(ctx context.Context, counters []*counter, q *cts.Query, a cts
 		workers[i] = g
 		work.Go(func() error {
 			for part := range parts {
-				if err := part.countInto(ctx, g); err != nil {
+				err := part.countInto(ctx, g)
+				part.close()
+				if err != nil {
 					return err
 				}
 			}
@@ -190,8 +197,13 @@ const sparseCells = 16
 
 // newCounter plans the counting of a segment; nil if nothing of it can pass.
 func newCounter(s *sealed, q *cts.Query, a cts.Aggregation, scan *cts.Scan) (c *counter, err error) {
+	n := &counter{q: q, a: a}
+	defer func() {
+		if c == nil {
+			n.close()
+		}
+	}()
 	err = s.guarded(func() error {
-		n := &counter{q: q, a: a}
 		if some, err := n.begin(s, q, scan); err != nil || !some {
 			return err
 		}
@@ -217,7 +229,7 @@ func (c *counter) split(rows uint32) []*counter {
 	for lo := c.lo; lo < c.hi; lo += rows {
 		part := *c
 		part.lo, part.hi = lo, min(c.hi, lo+rows)
-		part.keys, part.room, part.texts = slices.Clone(c.keys), nil, nil
+		part.keys, part.room, part.texts, part.planned = slices.Clone(c.keys), nil, nil, nil
 		parts = append(parts, &part)
 	}
 	if c.a.Every == 0 && c.size() > 0 {

@@ -155,11 +155,11 @@ func (s *rowStretch) appendTo(rows []uint32) []uint32 {
 func (c *segmentScan) candidates(n *node) *rowList {
 	switch n.op {
 	case nodeRows:
-		return &rowList{of: n, stretch: rowStretch{rows: n.rows, to: len(n.rows)}, count: len(n.rows)}
+		return c.planned.list(rowList{of: n, stretch: rowStretch{rows: n.rows, to: len(n.rows)}, count: len(n.rows)})
 	case nodeCodes:
 		if n.isCode() {
 			if p, ok := n.column.Postings(n.codes.list[0]); ok {
-				return &rowList{of: n, stretch: stretchOf(p), count: p.Len()}
+				return c.planned.list(rowList{of: n, stretch: stretchOf(p), count: p.Len()})
 			}
 			return nil
 		}

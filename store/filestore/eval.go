@@ -146,16 +146,31 @@ type mask [stretch512 / 64]uint64
 // stretchEvaluator judges stretches of rows.
 type stretchEvaluator struct {
 	evaluator
-	room *[stretch512]uint32 // for the codes of a stretch
+	room *judgeRoom // borrowed when the first rows are judged
+}
+
+// judging returns the memory for judging rows.
+func (e *stretchEvaluator) judging() *judgeRoom {
+	if e.room == nil {
+		e.room = borrowJudgeRoom()
+	}
+	return e.room
+}
+
+// close gives up the evaluator and its memory.
+func (e *stretchEvaluator) close() {
+	e.evaluator.close()
+	if e.room != nil {
+		e.room.free()
+		e.room = nil
+	}
 }
 
 // stretchCodes returns the codes of the rows [from, to), at most stretch512. They are
 // valid until the next call.
 func (e *stretchEvaluator) stretchCodes(column *segment.ColumnReader, from, to uint32) []uint32 {
-	if e.room == nil {
-		e.room = new([stretch512]uint32)
-	}
-	return e.room[:column.Codes(e.room[:], from, to)]
+	codes := &e.judging().codes
+	return codes[:column.Codes(codes[:], from, to)]
 }
 
 // masks evaluates a node for the rows [from, to), at most stretch512: which ones pass

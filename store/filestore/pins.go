@@ -15,8 +15,14 @@ type pins struct {
 	live    []io.Closer
 	retired []retired
 	epoch   uint64         // grows with each retirement
-	readers map[uint64]int // calls under way, by the epoch in which they began
+	readers []readers // calls under way, by the epoch in which they began, ascending: few
 	closed  bool
+}
+
+// readers are calls under way that began in an epoch.
+type readers struct {
+	epoch uint64
+	calls int
 }
 
 // retired is something that calls begun in this epoch or an earlier one may read.
@@ -48,20 +54,23 @@ func (p *pins) acquire() (pin, bool) {
 	if p.closed {
 		return pin{}, false
 	}
-	if p.readers == nil {
-		p.readers = map[uint64]int{}
+	if n := len(p.readers); n > 0 && p.readers[n-1].epoch == p.epoch {
+		p.readers[n-1].calls++
+	} else {
+		p.readers = append(p.readers, readers{p.epoch, 1})
 	}
-	p.readers[p.epoch]++
 	return pin{p, p.epoch}, true
 }
 
 func (n pin) release() {
 	p := n.pins
 	p.mu.Lock()
-	if p.readers[n.epoch]--; p.readers[n.epoch] == 0 {
-		delete(p.readers, n.epoch)
+	i := slices.IndexFunc(p.readers, func(r readers) bool { return r.epoch == n.epoch })
+	var free []func() error
+	if p.readers[i].calls--; p.readers[i].calls == 0 {
+		p.readers = slices.Delete(p.readers, i, i+1)
+		free = p.idle()
 	}
-	free := p.idle()
 	if p.closed && len(p.readers) == 0 {
 		free = append(free, p.closers()...)
 	}
@@ -89,10 +98,8 @@ func (p *pins) retire(f io.Closer, free func() error) {
 func (p *pins) idle() []func() error {
 	var free []func() error
 	p.retired = slices.DeleteFunc(p.retired, func(r retired) bool {
-		for epoch := range p.readers {
-			if epoch <= r.epoch {
-				return false
-			}
+		if len(p.readers) > 0 && p.readers[0].epoch <= r.epoch {
+			return false
 		}
 		free = append(free, r.free)
 		return true

@@ -81,16 +81,16 @@ const smallSet = 8
 
 // planner plans one query for one segment.
 type planner struct {
-	s   *sealed
-	err error // damage of a column that is needed
+	s    *sealed
+	room *planRoom
+	err  error // damage of a column that is needed
 }
 
 // plan returns the test that the rows of the segment must pass to be accepted by the
-// query, but for its time range.
-func (s *sealed) plan(q *cts.Query) (node, error) {
-	p := planner{s: s}
-	var room [3]node
-	root := append(room[:0], p.condition(&q.Condition))
+// query, but for its time range. It lies in the room.
+func (s *sealed) plan(q *cts.Query, room *planRoom) (node, error) {
+	p := planner{s: s, room: room}
+	root := append(room.take(3)[:0], p.condition(&q.Condition))
 	if !q.Attempts && !mentions(&q.Condition, cts.FieldPhase) {
 		phase := cts.Not(cts.Eq(cts.FieldPhase, string(cts.PhaseAttempt)))
 		root = append(root, p.condition(&phase))
@@ -101,7 +101,7 @@ func (s *sealed) plan(q *cts.Query) (node, error) {
 		}
 		root = append(root, node{op: nodeRecord, from: q.From, to: q.To})
 	}
-	return and(root), p.err
+	return room.and(root), p.err
 }
 
 // mentions reports whether c tests the field anywhere.
@@ -122,14 +122,14 @@ func (p *planner) condition(c *cts.Condition) node {
 	case cts.OpAll:
 		return node{op: nodeAll}
 	case cts.OpAnd, cts.OpOr:
-		kids := make([]node, len(c.Conditions))
+		kids := p.room.take(len(c.Conditions))
 		for i := range c.Conditions {
 			kids[i] = p.condition(&c.Conditions[i])
 		}
 		if c.Op == cts.OpAnd {
-			return and(kids)
+			return p.room.and(kids)
 		}
-		return or(kids)
+		return p.room.or(kids)
 	case cts.OpNot:
 		return not(p.condition(&c.Conditions[0]))
 	}
@@ -154,19 +154,18 @@ func (p *planner) condition(c *cts.Condition) node {
 // anyOf plans a condition on a field that means any of several columns: one that is
 // not empty is accepted, or all are empty and "" is.
 func (p *planner) anyOf(columns []int, c *cts.Condition) node {
-	var room [4]node
-	filled := room[:0]
+	filled := p.room.take(len(columns) + 1)[:0]
 	for _, i := range columns {
 		filled = append(filled, p.column(i, c, func(v string) bool { return v != "" && c.MatchValue(v) }))
 	}
 	if c.MatchValue("") {
-		empty := make([]node, 0, len(columns))
+		empty := p.room.take(len(columns))[:0]
 		for _, i := range columns {
 			empty = append(empty, p.column(i, nil, func(v string) bool { return v == "" }))
 		}
-		filled = append(filled, and(empty))
+		filled = append(filled, p.room.and(empty))
 	}
-	return or(filled)
+	return p.room.or(filled)
 }
 
 // column plans the test of one column. The condition, if given, serves to find the
@@ -188,6 +187,7 @@ func (p *planner) column(i int, c *cts.Condition, accept func(v string) bool) no
 	var set codeSet
 	switch {
 	case c != nil && c.Op == cts.OpIn && !c.Fold:
+		set.list = p.room.takeCodes(len(c.Values))
 		for _, v := range c.Values {
 			if code, ok := col.Find(v); ok && accept(v) && !slices.Contains(set.list, code) {
 				set.list = append(set.list, code)
@@ -260,8 +260,8 @@ func constant(all bool) node {
 	return node{}
 }
 
-// and joins nodes that must all pass, the cheap ones first. It uses kids.
-func and(kids []node) node {
+// and joins nodes that must all pass, the cheap ones first. It keeps and uses kids.
+func (r *planRoom) and(kids []node) node {
 	live := kids[:0]
 	for _, k := range kids {
 		if k.op == nodeNone {
@@ -274,13 +274,13 @@ func and(kids []node) node {
 	if len(live) == 0 {
 		return node{op: nodeAll}
 	}
-	joined := join(nodeAnd, live)
+	joined := r.join(nodeAnd, live)
 	slices.SortStableFunc(joined.kids, func(a, b node) int { return int(a.op) - int(b.op) })
 	return joined
 }
 
-// or joins nodes one of which must pass. It uses kids.
-func or(kids []node) node {
+// or joins nodes one of which must pass. It keeps and uses kids.
+func (r *planRoom) or(kids []node) node {
 	live := kids[:0]
 	for _, k := range kids {
 		if k.op == nodeAll {
@@ -293,20 +293,24 @@ func or(kids []node) node {
 	if len(live) == 0 {
 		return node{}
 	}
-	return join(nodeOr, live)
+	return r.join(nodeOr, live)
 }
 
 // join returns the node of these kids, and those of the same kind among them taken
 // apart. One kid stands for itself.
-func join(op nodeOp, kids []node) node {
+func (r *planRoom) join(op nodeOp, kids []node) node {
 	if len(kids) == 1 {
 		return kids[0]
 	}
-	n := 0
+	n, nested := 0, false
 	for i := range kids {
 		n += max(1, len(kids[i].kids))
+		nested = nested || kids[i].op == op
 	}
-	all := make([]node, 0, n)
+	if !nested {
+		return node{op: op, kids: kids}
+	}
+	all := r.take(n)[:0]
 	for i := range kids {
 		if kids[i].op == op {
 			all = append(all, kids[i].kids...)
@@ -330,14 +334,14 @@ func not(k node) node {
 }
 
 // without returns what of a plan is left to test for rows that pass one of its nodes.
-func (n *node) without(k *node) node {
+func (n *node) without(k *node, room *planRoom) node {
 	if n == k {
 		return node{op: nodeAll}
 	}
 	if n.op == nodeAnd {
 		for i := range n.kids {
 			if &n.kids[i] == k {
-				return and(slices.Concat(n.kids[:i], n.kids[i+1:]))
+				return room.and(append(append(room.take(len(n.kids))[:0], n.kids[:i]...), n.kids[i+1:]...))
 			}
 		}
 	}

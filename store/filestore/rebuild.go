@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -19,22 +20,37 @@ type traceReader struct {
 	trace *cts.Trace
 	begun bool   // trace has what is the same in all rows, and else nothing but what codes say
 	bytes []byte // the texts of the last rows, which share it
-	row   []byte // the texts of one row, until their length is known
+	room  int    // size of the next piece of memory for texts
+	json  []byte
+	route cts.Route
+	traceRoom
+}
+
+// traceRoom is the memory of a reader that can be used for the next one.
+type traceRoom struct {
+	row   []byte   // the texts of one row, until their length is known
 	codes []uint32 // of the row that trace has
 	next  []uint32 // room for those of the next row
 	fresh []freshValue
-	room  int // size of the next piece of memory for texts
-	json  []byte
-	route cts.Route
+}
+
+// kept returns what of the room is worth keeping.
+func (r *traceReader) kept() traceRoom {
+	room := r.traceRoom
+	clear(room.fresh[:cap(room.fresh)])
+	if cap(room.row) > maxRoom {
+		room.row = nil
+	}
+	return room
 }
 
 // readPlan is what there is to read of a row in a segment. It is made once.
 type readPlan struct {
-	blank   cts.Trace // what is the same in all rows
-	reading []reading
-	codes   segment.RowCodes      // of reading
-	rest    *segment.ColumnReader // nil if there is no rest in the whole segment
-	parts   []part                // of the JSON of a row
+	blank    cts.Trace // what is the same in all rows
+	reading  []reading
+	rowCodes segment.RowCodes      // of reading
+	rest     *segment.ColumnReader // nil if there is no rest in the whole segment
+	parts    []part                // of the JSON of a row
 
 	tracker, service *reading // nil if it is the same in all rows, as in blank
 }
@@ -138,8 +154,8 @@ func (r *traceReader) begin(s *sealed) error {
 		s.reading.Store(p)
 	}
 	r.readPlan, r.s, r.room = p, s, firstRoom
-	room := make([]uint32, 2*len(p.reading))
-	r.codes, r.next = room[:len(p.reading)], room[len(p.reading):]
+	n := len(p.reading)
+	r.codes, r.next = slices.Grow(r.codes[:0], n)[:n], slices.Grow(r.next[:0], n)[:n]
 	return nil
 }
 
@@ -172,7 +188,7 @@ func newReadPlan(s *sealed) (*readPlan, error) {
 			readings[r.name] = r
 		}
 	}
-	p.codes = segment.NewRowCodes(columns)
+	p.rowCodes = segment.NewRowCodes(columns)
 	p.parts = partsOf(readings)
 	p.tracker, p.service = varying(readings["tracker_name"]), varying(readings["service_type"])
 	return p, nil
@@ -294,7 +310,7 @@ func (r *traceReader) head(row uint32, time int64) {
 	t := r.trace
 	t.Time, t.RecordTime = time, time+r.s.order.Load().Late(row)
 	r.reserve(rowRoom)
-	r.readPlan.codes.Read(r.next, row)
+	r.rowCodes.Read(r.next, row)
 	start := len(r.bytes)
 	r.fresh = r.fresh[:0]
 	for i, code := range r.next {

@@ -11,6 +11,7 @@ import (
 // It looks ahead by a bounded number of rows.
 type segmentScan struct {
 	stretchEvaluator
+	planned *planRoom // of plan, rest and list
 	plan    node
 	rest    node // of the plan, for rows of the list
 	newest  bool
@@ -31,7 +32,8 @@ const (
 	mostAhead  = 1024
 )
 
-// begin plans the query for a segment. It returns false if no row can pass.
+// begin plans the query for a segment. It returns false if no row can pass. A scan that
+// was begun is closed.
 func (c *segmentScan) begin(s *sealed, q *cts.Query, scan *cts.Scan) (some bool, err error) {
 	c.s, c.newest, c.ceiling, c.ahead = s, q.Order == cts.Newest, scan.Ceiling, firstAhead
 	if q.Limit == 0 {
@@ -44,14 +46,25 @@ func (c *segmentScan) begin(s *sealed, q *cts.Query, scan *cts.Scan) (some bool,
 	if c.lo >= c.hi || s.info.first > scan.Ceiling {
 		return false, nil
 	}
-	if c.plan, err = s.plan(q); err != nil || c.plan.op == nodeNone {
+	c.planned = borrowPlanRoom()
+	if c.plan, err = s.plan(q, c.planned); err != nil || c.plan.op == nodeNone {
 		return false, err
 	}
 	if list := c.candidates(&c.plan); list != nil && list.count < int(c.hi-c.lo)/4 {
-		c.list, c.rest = list, c.plan.without(list.of)
+		c.list, c.rest = list, c.plan.without(list.of, c.planned)
 		list.narrow(c.lo, c.hi)
 	}
 	return true, nil
+}
+
+// close gives up the scan and its memory.
+func (c *segmentScan) close() {
+	c.stretchEvaluator.close()
+	c.found, c.at = nil, 0
+	if c.planned != nil {
+		c.planned.free()
+		c.planned, c.plan, c.rest, c.list = nil, node{}, node{}, nil
+	}
 }
 
 // rowsWithin returns the rows that the time range and the cursor leave.
@@ -117,7 +130,7 @@ func (c *segmentScan) judgedNext() (row uint32, ok bool) {
 func (c *segmentScan) judgeList() {
 	n := min(c.ahead, c.list.left())
 	c.ahead = min(2*c.ahead, mostAhead)
-	found := c.list.take(slices.Grow(c.found, n)[:n], c.newest)
+	found := c.list.take(c.judging().rows[:n], c.newest)
 	if len(found) == 0 {
 		c.hi = c.lo
 		return
@@ -186,7 +199,7 @@ func (c *segmentScan) judgeStretch() {
 	}
 	c.judged += int64(to - from)
 	certain, possible := c.masks(&c.plan, from, to)
-	found := possible.appendRows(c.found, from)
+	found := possible.appendRows(c.judging().rows[:0], from)
 	if c.newest {
 		slices.Reverse(found)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync"
 
 	"github.com/cloudtraceservice/cts"
 )
@@ -148,8 +149,10 @@ func (m *sources) best() (int, error) {
 }
 
 func (m *sources) open(s *sealed) error {
-	return s.guarded(func() error {
-		c := &segmentSource{s: s, run: m.scan, heads: m.q.Heads, touched: m.touched}
+	c := borrowSource()
+	c.s, c.run, c.heads, c.touched = s, m.scan, m.q.Heads, m.touched
+	begun := false
+	err := s.guarded(func() error {
 		some, err := c.scan.begin(s, m.q, m.scan)
 		if err != nil || !some {
 			m.touched.passed(s, m)
@@ -158,9 +161,15 @@ func (m *sources) open(s *sealed) error {
 		if err := c.reader.begin(s); err != nil {
 			return err
 		}
-		m.add(c)
+		begun = true
 		return nil
 	})
+	if begun {
+		m.add(c)
+	} else {
+		c.giveBack()
+	}
+	return err
 }
 
 // close gives up all sources.
@@ -275,8 +284,24 @@ func (s *segmentSource) entry() (e cts.Entry, err error) {
 
 func (s *segmentSource) close() {
 	s.touched.segment(s)
-	s.reader.close()
+	s.giveBack()
+}
+
+// segmentSources are sources of segments whose runs are over, kept for the memory that
+// they have.
+var segmentSources = sync.Pool{New: func() any { return new(segmentSource) }}
+
+func borrowSource() *segmentSource {
+	s, _ := segmentSources.Get().(*segmentSource)
+	return s
+}
+
+// giveBack gives up the source and all that it has.
+func (s *segmentSource) giveBack() {
 	s.scan.close()
+	s.reader.close()
+	*s = segmentSource{reader: traceReader{traceRoom: s.reader.kept()}}
+	segmentSources.Put(s)
 }
 
 func (s *segmentSource) skip(n int, until *place) (skipped int, err error) {
