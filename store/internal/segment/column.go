@@ -249,6 +249,52 @@ func (c *ColumnReader) Keep(rows []uint32, code uint32) []uint32 {
 	return rows[:n]
 }
 
+// maxKeepAny is for how many columns KeepAny has a quick way.
+const maxKeepAny = 4
+
+// KeepAny leaves, of rows, those that have the code of any of several columns of one
+// segment. It uses rows.
+func KeepAny(rows []uint32, columns []*ColumnReader, codes []uint32) []uint32 {
+	var room [maxKeepAny]packedCodes
+	of := room[:0]
+	for _, c := range columns {
+		if c.kind != Dict || c.codes == nil || len(columns) > maxKeepAny {
+			return keepAny(rows, columns, codes)
+		}
+		of = append(of, packedCodes{data: c.codes, width: uint32(c.width), mask: uint32(mask(c.width))})
+	}
+	n := 0
+	for _, row := range rows {
+		if len(columns) == 0 || row >= uint32(columns[0].rows) {
+			continue
+		}
+		rows[n] = row
+		for i := range of {
+			p := &of[i]
+			bit := uint64(row) * uint64(p.width)
+			if uint32(binary.LittleEndian.Uint64(p.data[bit>>3:])>>(bit&7))&p.mask == codes[i] {
+				n++
+				break
+			}
+		}
+	}
+	return rows[:n]
+}
+
+func keepAny(rows []uint32, columns []*ColumnReader, codes []uint32) []uint32 {
+	n := 0
+	for _, row := range rows {
+		for i, c := range columns {
+			if c.Code(row) == codes[i] {
+				rows[n] = row
+				n++
+				break
+			}
+		}
+	}
+	return rows[:n]
+}
+
 // AppendValue appends the value of a code, and nothing if there is no such code.
 func (c *ColumnReader) AppendValue(dst []byte, code uint32) []byte {
 	if c.kind == Const {

@@ -114,6 +114,7 @@ func readAll(s *Segment) {
 		var codes [100]uint32
 		c.Codes(codes[:], 0, n)
 		c.Keep([]uint32{0, n - 1, n, math.MaxUint32}, codes[0])
+		KeepAny([]uint32{0, n - 1, n, math.MaxUint32}, []*ColumnReader{c, c}, codes[:2])
 		if c.Kind() != Const {
 			of := NewRowCodes([]*ColumnReader{c})
 			of.Read(codes[:1], n-1)

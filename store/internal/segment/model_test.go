@@ -273,6 +273,7 @@ func (m *model) checkCodes(t *testing.T, c *ColumnReader, codes []uint32) {
 	if got := c.Keep(picked, probe); !slices.Equal(got, want) {
 		t.Fatalf("kind %d: Keep(%d) = %v, want %v", c.Kind(), probe, got, want)
 	}
+	m.checkKeepAny(t, c, codes)
 	if c.Kind() == Const {
 		return
 	}
@@ -285,6 +286,26 @@ func (m *model) checkCodes(t *testing.T, c *ColumnReader, codes []uint32) {
 	}
 	if of.Read(got[:], uint32(len(codes))); got != [2]uint32{} {
 		t.Fatalf("kind %d: codes beyond the last row = %v", c.Kind(), got)
+	}
+}
+
+func (m *model) checkKeepAny(t *testing.T, c *ColumnReader, codes []uint32) {
+	t.Helper()
+	for _, n := range []int{1, 2, maxKeepAny, maxKeepAny + 1} {
+		var columns []*ColumnReader
+		var any, rows, want []uint32
+		for i := range n {
+			columns, any = append(columns, c), append(any, codes[i*7%len(codes)])
+		}
+		for row, code := range codes {
+			rows = append(rows, uint32(row))
+			if slices.Contains(any, code) {
+				want = append(want, uint32(row))
+			}
+		}
+		if got := KeepAny(rows, columns, any); !slices.Equal(got, want) {
+			t.Fatalf("kind %d: KeepAny(%v) = %v, want %v", c.Kind(), any, got, want)
+		}
 	}
 }
 
