@@ -272,6 +272,9 @@ func (c *counter) count(ctx context.Context, g *cts.Groups) error {
 		return c.countEach(ctx, g)
 	}
 	c.cells = make([]cell, size)
+	if c.passesAll() {
+		return c.countAll(ctx)
+	}
 	for {
 		rows, err := c.nextRows()
 		if err != nil && g.Damaged(err) {
@@ -407,13 +410,7 @@ func (c *counter) turn(g *cts.Groups, rows []uint32) (int, error) {
 func (c *counter) countRows(rows []uint32) {
 	from, n := rows[0], uint32(len(rows))
 	if len(c.keys) == 1 && len(c.keys[0].columns) > 0 && n <= stretch512 && rows[n-1]-from == n-1 && !c.q.ByRecordTime {
-		k := &c.keys[0]
-		for i, code := range c.stretchCodes(k.columns[0], from, from+n) {
-			if int64(code) == k.empties[0] && len(k.columns) > 1 {
-				code = k.code(from + uint32(i))
-			}
-			c.add(code, int64(from)+int64(i))
-		}
+		c.countStretch(from, from+n)
 		return
 	}
 	for _, row := range rows {
@@ -434,6 +431,33 @@ func (c *counter) countRows(rows []uint32) {
 		}
 		c.add(i, at)
 	}
+}
+
+// countStretch counts the rows [from, to), at most stretch512, by the one key.
+func (c *counter) countStretch(from, to uint32) {
+	for i, code := range c.keys[0].stretch(c.judging(), from, to) {
+		c.add(code, int64(from)+int64(i))
+	}
+}
+
+// countAll counts all rows that are left by the one key, and judges none.
+func (c *counter) countAll(ctx context.Context) error {
+	for c.lo < c.hi {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		to := min(c.hi, c.lo+stretch512)
+		c.countStretch(c.lo, to)
+		c.judged, c.matched = c.judged+int64(to-c.lo), c.matched+int64(to-c.lo)
+		c.lo = to
+	}
+	return nil
+}
+
+// passesAll reports whether all rows that are left are counted by one key of codes.
+func (c *counter) passesAll() bool {
+	return c.plan.op == nodeAll && c.list == nil && c.s.info.last <= c.ceiling && c.a.Every == 0 && !c.q.ByRecordTime &&
+		!c.newest && len(c.keys) == 1 && len(c.keys[0].columns) > 0
 }
 
 // add counts one row in a cell, behind all that it has.

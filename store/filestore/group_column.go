@@ -94,6 +94,30 @@ func (g *groupColumn) code(row uint32) uint32 {
 	return 0
 }
 
+// stretch returns what code returns for the rows [from, to), at most stretch512. A column
+// is read where those before it are empty somewhere.
+func (g *groupColumn) stretch(room *judgeRoom, from, to uint32) []uint32 {
+	all := room.codes[:g.columns[0].Codes(room.codes[:], from, to)]
+	first := uint32(0) // code of the column
+	for i, c := range g.columns[1:] {
+		if g.empties[i] < 0 {
+			break
+		}
+		empty := first + uint32(g.empties[i])
+		if !slices.Contains(all, empty) {
+			break
+		}
+		first += uint32(g.columns[i].Len())
+		more := room.more[:c.Codes(room.more[:], from, to)]
+		for k, code := range more {
+			if all[k] == empty {
+				all[k] = first + code
+			}
+		}
+	}
+	return all
+}
+
 // value returns the value of a code. It is valid until the next call.
 func (g *groupColumn) value(code uint32) string {
 	for _, c := range g.columns {

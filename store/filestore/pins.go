@@ -14,7 +14,7 @@ type pins struct {
 	mu      sync.Mutex
 	live    []io.Closer
 	retired []retired
-	epoch   uint64         // grows with each retirement
+	epoch   uint64    // grows with each retirement
 	readers []readers // calls under way, by the epoch in which they began, ascending: few
 	closed  bool
 }

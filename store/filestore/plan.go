@@ -64,16 +64,13 @@ func (n *node) isCode() bool { return n.op == nodeCodes && len(n.codes.list) == 
 // keepAnyCode leaves the rows that have the code of one of the kids, each of which tests
 // for one.
 func (n *node) keepAnyCode(rows []uint32) []uint32 {
-	kept := rows[:0]
-	for _, row := range rows {
-		for i := range n.kids {
-			if k := &n.kids[i]; k.column.Code(row) == k.codes.list[0] {
-				kept = append(kept, row)
-				break
-			}
-		}
+	var columnRoom [4]*segment.ColumnReader
+	var codeRoom [4]uint32
+	columns, codes := columnRoom[:0], codeRoom[:0]
+	for i := range n.kids {
+		columns, codes = append(columns, n.kids[i].column), append(codes, n.kids[i].codes.list[0])
 	}
-	return kept
+	return segment.KeepAny(rows, columns, codes)
 }
 
 // smallSet is the most codes that are kept as a list.

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -170,7 +171,9 @@ func TestReadingAllocates(t *testing.T) {
 	}
 	const traces = 2000
 	s := open(t, vfs.OS, t.TempDir(), filestore.Options{Sync: filestore.SyncOS})
-	for _, trace := range storetest.Traces(1, traces) {
+	all := storetest.Traces(1, traces)
+	first := all[slices.IndexFunc(all, func(t *cts.Trace) bool { return t.User.Name != "" && t.Ext.Phase != cts.PhaseAttempt })]
+	for _, trace := range all {
 		trace.Ext, trace.User.InvokedBy = cts.Ext{}, nil // lists, maps and what no column holds take what they are made of
 		trace.Unknown, trace.User.Unknown, trace.User.Domain.Unknown = "", "", ""
 		mustAppend(t, s, cts.Entry{Trace: trace})
@@ -183,10 +186,22 @@ func TestReadingAllocates(t *testing.T) {
 		most float64 // allocations of one run
 		read func() int
 	}{
-		{"one head", 25, func() int { return count(s.Query(background, cts.Query{}.Limited(1).HeadsOnly())) }},
-		{"all heads", 25 + traces/5, func() int { return count(s.Query(background, cts.Query{}.HeadsOnly())) }},
-		{"all traces", 25 + traces/4, func() int { return count(s.Query(background, cts.Query{})) }},
-		{"the log", 60, func() int { return count(s.After(background, 0)) }},
+		{"one head", 16, func() int { return count(s.Query(background, cts.Query{}.Limited(1).HeadsOnly())) }},
+		{"all heads", 16 + traces/6, func() int { return count(s.Query(background, cts.Query{}.HeadsOnly())) }},
+		{"all traces", 16 + traces/5, func() int { return count(s.Query(background, cts.Query{})) }},
+		{"two conditions in a range of time", 28, func() int {
+			return count(s.Query(background, cts.Query{From: 1, To: 1 << 60}.Where(
+				cts.Eq(cts.FieldServiceType, first.ServiceType), cts.Eq(cts.FieldUser, first.User.Name)).Limited(20)))
+		}},
+		{"a count of two conditions", 36, func() int {
+			n, err := cts.Count(background, s, cts.Query{}.Where(
+				cts.Eq(cts.FieldServiceType, first.ServiceType), cts.Eq(cts.FieldUser, first.User.Name)))
+			if err != nil {
+				t.Error(err)
+			}
+			return int(n)
+		}},
+		{"the log", 40, func() int { return count(s.After(background, 0)) }},
 	} {
 		if c.read() == 0 { // and what is kept for later runs is there
 			t.Errorf("%s: nothing was read", c.name)

@@ -24,6 +24,7 @@ const (
 type judgeRoom struct {
 	rows  [mostAhead]uint32
 	codes [stretch512]uint32
+	more  [stretch512]uint32 // codes of another column
 }
 
 var (
