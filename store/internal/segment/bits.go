@@ -224,6 +224,24 @@ func (r *runReader) fill(dst []uint32, base uint64, last uint32) {
 	}
 }
 
+// next returns the next value, 0 behind the end.
+func (r *runReader) next() uint64 {
+	for r.word == 0 {
+		if r.p+8 > uint64(len(r.data)) {
+			return 0
+		}
+		r.word = binary.LittleEndian.Uint64(r.data[r.p:])
+		r.p += 8
+		r.at += 64
+	}
+	upper := r.at + uint64(bits.TrailingZeros64(r.word)) - r.ones
+	r.word &= r.word - 1
+	r.ones++
+	v := upper<<r.low | readBits(r.data, r.lows, r.low)
+	r.lows += uint64(r.low)
+	return v
+}
+
 // packBits returns values at a fixed width, with slack.
 func packBits(values []uint32, width uint) []byte {
 	w := bitWriter{buf: make([]byte, 0, packedSize(len(values), width))}
