@@ -327,6 +327,9 @@ func (k *keeper) write(v *view, number uint64, from, upTo cts.Position) (info se
 		if k.stopping() {
 			return info, nil, cts.ErrClosed
 		}
+		if ordinal%yieldTraces == 0 {
+			runtime.Gosched() // commits are short and many wait for them
+		}
 		pos := v.position(ordinal)
 		json, err := bodies.read(v, ordinal)
 		var damaged *cts.CorruptionError
@@ -353,6 +356,10 @@ func (k *keeper) write(v *view, number uint64, from, upTo cts.Position) (info se
 	info.first, info.last = from, upTo
 	return info, lost, err
 }
+
+// yieldTraces is after how many traces of a segment others may run: some hundred
+// microseconds. Unasked, the scheduler of Go takes the processor away after 10 ms.
+const yieldTraces = 16
 
 // dictionaryLife is how many segments are written with one dictionary of phrases. Learning
 // one costs about as much as writing a tenth of a segment; one that is old fits worse.
