@@ -293,18 +293,18 @@ func (m *model) checkKeepAny(t *testing.T, c *ColumnReader, codes []uint32) {
 	t.Helper()
 	for _, n := range []int{1, 2, maxKeepAny, maxKeepAny + 1} {
 		var columns []*ColumnReader
-		var any, rows, want []uint32
+		var wanted, rows, want []uint32
 		for i := range n {
-			columns, any = append(columns, c), append(any, codes[i*7%len(codes)])
+			columns, wanted = append(columns, c), append(wanted, codes[i*7%len(codes)])
 		}
 		for row, code := range codes {
 			rows = append(rows, uint32(row))
-			if slices.Contains(any, code) {
+			if slices.Contains(wanted, code) {
 				want = append(want, uint32(row))
 			}
 		}
-		if got := KeepAny(rows, columns, any); !slices.Equal(got, want) {
-			t.Fatalf("kind %d: KeepAny(%v) = %v, want %v", c.Kind(), any, got, want)
+		if got := KeepAny(rows, columns, wanted); !slices.Equal(got, want) {
+			t.Fatalf("kind %d: KeepAny(%v) = %v, want %v", c.Kind(), wanted, got, want)
 		}
 	}
 }
