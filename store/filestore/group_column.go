@@ -109,10 +109,12 @@ func (g *groupColumn) stretch(room *judgeRoom, from, to uint32) []uint32 {
 		}
 		first += uint32(g.columns[i].Len())
 		more := room.more[:c.Codes(room.more[:], from, to)]
-		for k, code := range more {
-			if all[k] == empty {
-				all[k] = first + code
+		for k := range min(len(all), len(more)) {
+			code, next := all[k], first+more[k]
+			if code == empty { // nobody can foretell it: without a jump
+				code = next
 			}
+			all[k] = code
 		}
 	}
 	return all

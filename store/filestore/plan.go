@@ -87,7 +87,8 @@ type planner struct {
 // query, but for its time range. It lies in the room.
 func (s *sealed) plan(q *cts.Query, room *planRoom) (node, error) {
 	p := planner{s: s, room: room}
-	root := append(room.take(3)[:0], p.condition(&q.Condition))
+	root := room.take(3)[:0]
+	root = append(root, p.condition(&q.Condition))
 	if !q.Attempts && !mentions(&q.Condition, cts.FieldPhase) {
 		phase := cts.Not(cts.Eq(cts.FieldPhase, string(cts.PhaseAttempt)))
 		root = append(root, p.condition(&phase))

@@ -50,7 +50,7 @@ func TestReadingFaults(t *testing.T) {
 		if faulting = row%3 == 0; faulting {
 			func() {
 				defer func() {
-					if r := recover(); r != errFault && r != nil {
+					if r := recover(); r != nil && r != any(errFault) {
 						t.Fatal(r)
 					}
 				}()
