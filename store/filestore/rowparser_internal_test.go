@@ -39,7 +39,7 @@ func columnTrace(chosen func() bool) *cts.Trace {
 		if !chosen() {
 			continue
 		}
-		v := fmt.Sprintf("value <%d> of\t\"%s\"", i, c.name)
+		v := fmt.Sprintf("value <%d> of\t%q", i, c.name)
 		switch c.form {
 		case formText:
 		case formTexts:

@@ -175,7 +175,7 @@ func (s *valueSet) code(v string) uint32 {
 			*slot = valueSlot{uint32(h >> 32), uint32(len(s.ends))}
 			return slot.next - 1
 		}
-		if slot.hash == uint32(h>>32) && s.at(int(slot.next-1)) == v {
+		if upper := uint32(h >> 32); slot.hash == upper && s.at(int(slot.next-1)) == v {
 			return slot.next - 1
 		}
 	}

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -34,7 +35,7 @@ type edge struct {
 
 func newPhraseCoder(t *phraseTable) *phraseCoder {
 	n := len(t.ends) - 1
-	c := &phraseCoder{table: t, edges: make([]edge, 1<<max(10, bits.Len(uint(2*n))))}
+	c := &phraseCoder{table: t, edges: make([]edge, 1<<max(10, bits.Len(uint(3*n))))}
 	goesOn := make([]bool, 1, 2*n+1) // of each node
 	for s := symbolPhrase; s < symbolPhrase+n; s++ {
 		phrase := t.phrase(s)
@@ -191,7 +192,7 @@ func (c *phraseCoder) longest(at int) (symbol int32, end int) {
 			break
 		}
 	}
-	if symbol > 0 && string(c.table.phrase(int(symbol))) != string(c.text[at:end]) {
+	if symbol > 0 && !bytes.Equal(c.table.phrase(int(symbol)), c.text[at:end]) {
 		symbol, end = 0, first
 	}
 	return symbol, end
