@@ -1,8 +1,11 @@
 package filestore
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -104,6 +107,37 @@ func TestRowsOfOtherJSON(t *testing.T) {
 	}
 	if taken == 0 {
 		t.Error("of all changes to texts none is taken")
+	}
+}
+
+// TestRowsOfEmptyMembers takes what a member has, which only some are written without.
+func TestRowsOfEmptyMembers(t *testing.T) {
+	json := columnTrace(func() bool { return true }).AppendJSON(nil)
+	values := regexp.MustCompile(`:("(?:[^"\\]|\\.)*"|\[[^]]*\]|-?[0-9]+|true|false)`)
+	taken := 0
+	for _, at := range values.FindAllSubmatchIndex(json, -1) {
+		for _, empty := range []string{`""`, `[]`, `{}`, `0`, `-0`, `00`, `null`, `"a"`, `["a"]`, `{"a":"b"}`, `true`, `9223372036854775807`} {
+			if checkRow(t, slices.Concat(json[:at[2]], []byte(empty), json[at[3]:])) {
+				taken++
+			}
+		}
+	}
+	if taken == 0 {
+		t.Error("of all other members none is taken")
+	}
+	bare := columnTrace(func() bool { return false }).AppendJSON(nil)
+	for old, objects := range map[string][]string{
+		`"user":{}`: {`"user":{"domain":{}}`, `"user":{"session_context":{}}`, `"user":{"session_context":{"attributes":{}}}`},
+		`}}`: {
+			`},"ext":{"v":1}}`, `},"ext":{}}`, `},"ext":{"v":1,"writer":{}}}`, `},"ext":{"role":"a"}}`,
+			`},"ext":{"v":2,"role":"a"}}`, `},"ext":{"v":1,"labels":{}}}`,
+		},
+	} {
+		for _, object := range objects {
+			if other := bytes.Replace(bare, []byte(old), []byte(object), 1); bytes.Equal(other, bare) || checkRow(t, other) {
+				t.Errorf("taken, or the same: %s", other)
+			}
+		}
 	}
 }
 
