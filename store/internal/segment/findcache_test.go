@@ -38,7 +38,7 @@ func TestFindCache(t *testing.T) {
 			return find(v)
 		})
 	}
-	if searched > 2 {
+	if searched > 3 { // once more when a value that was in use has its place
 		t.Errorf("one value was searched %d times", searched)
 	}
 }
