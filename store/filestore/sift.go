@@ -1,5 +1,17 @@
 package filestore
 
+import (
+	"slices"
+
+	"github.com/cloudtraceservice/cts/store/internal/segment"
+)
+
+// sieve tells of ids that none of some segments has them.
+type sieve struct {
+	segments []*sealed // which are read only while a view that shows them is pinned
+	ids      *segment.Sieve
+}
+
 // sift looks for the ids of a batch in the segments there are, in the goroutine that
 // appends: nearly all ids are new, and the committer, who is one for all, need not
 // look there again. What is found, and what can't be read, is left to it.
@@ -14,13 +26,38 @@ func (s *Store) sift(b *batch) {
 		return
 	}
 	_ = v.segments[0].guarded(func() error { // whichever of them faults, the committer sees it too
+		sieve, err := s.sieveOf(v)
+		if err != nil {
+			return err
+		}
 		for i := range b.items {
-			if v.lacks(b.items[i].id) {
+			if id := b.items[i].id; !sieve.MayContain(id) || v.lacks(id) {
 				b.items[i].sifted = v.sealedTo
 			}
 		}
 		return nil
 	})
+}
+
+// sieveOf returns the sieve of the segments of a view, which it makes if they have changed.
+func (s *Store) sieveOf(v *view) (*segment.Sieve, error) {
+	if last := s.sieve.Load(); last != nil && slices.Equal(last.segments, v.segments) {
+		return last.ids, nil
+	}
+	at := layout.byName["trace_id"]
+	var columns []*segment.ColumnReader
+	for _, s := range v.segments {
+		c, err := s.column(at, segment.Filter)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			columns = append(columns, c)
+		}
+	}
+	made := &sieve{segments: v.segments, ids: segment.NewSieve(columns)}
+	s.sieve.Store(made)
+	return made.ids, nil
 }
 
 // lacks reports whether it is certain that no segment has an id.

@@ -26,6 +26,7 @@ type Store struct {
 	recovered Recovery
 
 	view   atomic.Pointer[view]
+	sieve  atomic.Pointer[sieve] // of the segments that a view had
 	order  order
 	pins   pins
 	closed atomic.Bool
