@@ -119,6 +119,13 @@ func (c *counter) small() bool {
 
 // countParallel counts on all processors.
 func countParallel(ctx context.Context, counters []*counter, q *cts.Query, a cts.Aggregation, total *cts.Groups) error {
+	workers := make([]*cts.Groups, runtime.GOMAXPROCS(0))
+	for i := range workers {
+		var err error
+		if workers[i], err = cts.NewGroups(*q, a); err != nil {
+			return err
+		}
+	}
 	parts := make(chan *counter)
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error {
@@ -134,13 +141,7 @@ func countParallel(ctx context.Context, counters []*counter, q *cts.Query, a cts
 		}
 		return nil
 	})
-	workers := make([]*cts.Groups, runtime.GOMAXPROCS(0))
-	for i := range workers {
-		g, err := cts.NewGroups(*q, a)
-		if err != nil {
-			return err
-		}
-		workers[i] = g
+	for _, g := range workers {
 		work.Go(func() error {
 			for part := range parts {
 				err := part.countInto(ctx, g)

@@ -248,6 +248,7 @@ func (p *part) end(dst []byte, name, begin int) []byte {
 // is used for read or for this: what this returned before is overwritten.
 func (r *traceReader) jsonOf(row uint32) ([]byte, error) {
 	if rest := r.kindOfRest(row); rest != restNone {
+		r.begun = false // what it has of the row before may stand where this writes
 		t, raw, err := r.read(row, false)
 		if err != nil || raw != nil {
 			return raw, err
