@@ -28,6 +28,7 @@ type keeper struct {
 	quit          chan struct{}
 	running       sync.WaitGroup
 	merging       sync.Mutex // held by a merge: one at a time
+	writers       sync.Pool  // of segments
 
 	room    sync.Cond // of backlog, see admit
 	roomMu  sync.Mutex
@@ -320,7 +321,8 @@ func (v *view) finished(next cts.Position, most int) (parts []*sealing) {
 // write writes the traces of the log from one position to another to a new segment
 // file. Those that can't be read are returned as lost.
 func (k *keeper) write(v *view, number uint64, from, upTo cts.Position) (info segmentInfo, lost []*cts.CorruptionError, err error) {
-	w := segment.NewWriter(layout.schema, &segment.Options{Dictionary: v.dictionary(number)})
+	w := k.writer(&segment.Options{Dictionary: v.dictionary(number)})
+	defer k.writers.Put(w)
 	var bodies bodyReader
 	var rows rowMaker
 	for ordinal := v.behind(from - 1); ordinal < v.count && v.position(ordinal) <= upTo; ordinal++ {
@@ -355,6 +357,15 @@ func (k *keeper) write(v *view, number uint64, from, upTo cts.Position) (info se
 	info, err = k.store.dir.writeSegment(number, func(out *bufio.Writer) (segment.Info, error) { return w.Finish(out) })
 	info.first, info.last = from, upTo
 	return info, lost, err
+}
+
+// writer returns a writer of segments, with the memory of an earlier one if there is one.
+func (k *keeper) writer(opts *segment.Options) *segment.Writer {
+	if w, ok := k.writers.Get().(*segment.Writer); ok {
+		w.Reset(opts)
+		return w
+	}
+	return segment.NewWriter(layout.schema, opts)
 }
 
 // yieldTraces is after how many traces of a segment others may run: some hundred

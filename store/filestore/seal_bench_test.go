@@ -45,9 +45,9 @@ func benchTraces(b *testing.B, f func(b *testing.B, lines [][]byte)) {
 }
 
 // sealLines writes a segment of traces as the keeper does.
-func sealLines(b *testing.B, out io.Writer, first cts.Position, lines [][]byte, dict []byte) segment.Info {
+func sealLines(b *testing.B, w *segment.Writer, out io.Writer, first cts.Position, lines [][]byte, dict []byte) segment.Info {
 	b.Helper()
-	w := segment.NewWriter(layout.schema, &segment.Options{Dictionary: dict})
+	w.Reset(&segment.Options{Dictionary: dict})
 	var rows rowMaker
 	for i, json := range lines {
 		row, err := rows.parse(first+cts.Position(i), json)
@@ -120,7 +120,8 @@ func BenchmarkSeal(b *testing.B) {
 	benchTraces(b, func(b *testing.B, lines [][]byte) {
 		n := min(logFile(lines), len(lines)/2)
 		var before bytes.Buffer
-		sealLines(b, &before, 1, lines[:n], nil)
+		w := segment.NewWriter(layout.schema, nil)
+		sealLines(b, w, &before, 1, lines[:n], nil)
 		lines = lines[n : 2*n]
 		for _, dict := range [][]byte{dictionaryOf(b, before.Bytes()), nil} {
 			name := "given"
@@ -133,7 +134,7 @@ func BenchmarkSeal(b *testing.B) {
 				var info segment.Info
 				for b.Loop() {
 					out := bufio.NewWriterSize(io.Discard, 256<<10)
-					info = sealLines(b, out, 1, lines, dict)
+					info = sealLines(b, w, out, 1, lines, dict)
 				}
 				perTrace(b, len(lines), info.FileBytes, began)
 			})
@@ -146,6 +147,7 @@ func BenchmarkMerge(b *testing.B) {
 	benchTraces(b, func(b *testing.B, lines [][]byte) {
 		for _, parts := range []int{mergeFanIn, busyFanIn} {
 			var segments []*segment.Segment
+			w := segment.NewWriter(layout.schema, nil)
 			var dict []byte
 			for i := range parts {
 				var out bytes.Buffer
@@ -153,7 +155,7 @@ func BenchmarkMerge(b *testing.B) {
 				if i%dictionaryLife == 0 {
 					dict = nil
 				}
-				sealLines(b, &out, cts.Position(from+1), lines[from:to], dict)
+				sealLines(b, w, &out, cts.Position(from+1), lines[from:to], dict)
 				dict = dictionaryOf(b, out.Bytes())
 				s, err := segment.Open("bench", out.Bytes())
 				if err != nil {

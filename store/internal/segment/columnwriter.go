@@ -17,11 +17,18 @@ const (
 // what is between when it must.
 type columnWriter struct {
 	values valueSet // the different values; once they are listed, that of each ordinal
+	spare  valueSet // has only memory
 	codes  []uint32 // of the ordinals that are filled in
 	code   uint32   // of the last value
 	look   int      // number of rows at which to look next
 	id     bool
 	listed bool
+}
+
+// reset makes the column empty.
+func (c *columnWriter) reset() {
+	c.values.reset()
+	c.codes, c.code, c.look, c.listed = c.codes[:0], 0, lookFrom, false
 }
 
 // change adds the value of ordinal n, which is another than that of the one before, and
@@ -64,23 +71,30 @@ func (c *columnWriter) fill(n int) {
 
 // list turns codes into a list of values.
 func (c *columnWriter) list() {
-	list := valueSet{seed: c.values.seed, ends: make([]uint64, 0, 2*len(c.codes))}
+	set := c.swap()
 	for _, code := range c.codes {
-		list.append(c.values.at(int(code)))
+		c.values.append(set.at(int(code)))
 	}
-	c.values, c.codes, c.listed = list, nil, true
+	c.codes, c.listed = c.codes[:0], true
 }
 
 // unlist turns a list of values back into codes.
 func (c *columnWriter) unlist() {
-	list := c.values
-	c.values, c.codes, c.listed = valueSet{seed: list.seed}, make([]uint32, list.len()), false
-	for i := range c.codes {
-		c.codes[i] = c.values.code(list.at(i))
+	list := c.swap()
+	for i := range list.len() {
+		c.codes = append(c.codes, c.values.code(list.at(i)))
 	}
+	c.listed = false
 }
 
-// data returns the column of n rows. The codes and values are no longer the writer's.
+// swap makes values an empty set and returns what they were, until the next swap.
+func (c *columnWriter) swap() *valueSet {
+	c.values, c.spare = c.spare, c.values
+	c.values.reset()
+	return &c.spare
+}
+
+// data returns the column of n rows, in the memory of the writer. It can be called once.
 func (c *columnWriter) data(schema Column, n int, ordinalOf []uint32) columnData {
 	if !c.listed && c.values.len() == 1 {
 		return columnData{schema: schema, kind: Const, constant: c.values.at(0)}
@@ -98,15 +112,15 @@ func (c *columnWriter) data(schema Column, n int, ordinalOf []uint32) columnData
 	}
 	order := c.values.sorted()
 	rank := inverse(order)
-	codes := make([]uint32, n)
-	if ordinalOf == nil {
-		for row, code := range c.codes {
-			codes[row] = rank[code]
-		}
-	} else {
+	codes := c.codes
+	if ordinalOf != nil {
+		codes = make([]uint32, n)
 		for row, ordinal := range ordinalOf {
-			codes[row] = rank[c.codes[ordinal]]
+			codes[row] = c.codes[ordinal]
 		}
+	}
+	for row, code := range codes {
+		codes[row] = rank[code]
 	}
 	return columnData{schema: schema, kind: Dict, values: c.values.list(order), codes: codes}
 }
@@ -144,6 +158,9 @@ type valueSet struct {
 type valueSlot struct{ hash, next uint32 }
 
 func (s *valueSet) len() int { return len(s.ends) }
+
+// reset makes the set empty.
+func (s *valueSet) reset() { s.arena, s.ends, s.slots = s.arena[:0], s.ends[:0], s.slots[:0] }
 
 // at returns a value, in memory that stays as it is.
 func (s *valueSet) at(i int) string {
@@ -183,7 +200,12 @@ func (s *valueSet) code(v string) uint32 {
 
 // grow makes room in the hash table.
 func (s *valueSet) grow() {
-	s.slots = make([]valueSlot, max(16, 2*len(s.slots)))
+	if n := max(16, 2*len(s.slots)); n <= cap(s.slots) {
+		s.slots = s.slots[:n]
+		clear(s.slots)
+	} else {
+		s.slots = make([]valueSlot, n)
+	}
 	last := uint64(len(s.slots) - 1)
 	for code := range s.ends {
 		h := maphash.String(s.seed, s.at(code))

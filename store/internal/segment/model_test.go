@@ -150,7 +150,15 @@ func (g *generator) rows(n int) []Row {
 
 func write(tb testing.TB, schema Schema, opts *Options, rows []Row) ([]byte, Info) {
 	tb.Helper()
-	w := NewWriter(schema, opts)
+	data, info := writeWith(tb, NewWriter(schema, opts), rows)
+	if info.FileBytes != int64(len(data)) {
+		tb.Fatalf("Info says %d bytes, %d were written", info.FileBytes, len(data))
+	}
+	return data, info
+}
+
+func writeWith(tb testing.TB, w *Writer, rows []Row) ([]byte, Info) {
+	tb.Helper()
 	for i := range rows {
 		if err := w.Add(&rows[i]); err != nil {
 			tb.Fatal(err)
@@ -160,9 +168,6 @@ func write(tb testing.TB, schema Schema, opts *Options, rows []Row) ([]byte, Inf
 	info, err := w.Finish(&out)
 	if err != nil {
 		tb.Fatal(err)
-	}
-	if info.FileBytes != int64(out.Len()) {
-		tb.Fatalf("Info says %d bytes, %d were written", info.FileBytes, out.Len())
 	}
 	return out.Bytes(), info
 }

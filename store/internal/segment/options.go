@@ -23,7 +23,7 @@ type Options struct {
 	NoPhrases bool
 
 	// Dictionary is used instead of making one: that of an earlier segment of alike
-	// texts, from Texts.Dictionary. Default: none.
+	// texts, from Texts.Dictionary. A Writer keeps it. Default: none.
 	Dictionary []byte
 
 	// ListShare says which values have a list of their rows: those of at most this

@@ -11,49 +11,39 @@ type phraseCoder struct {
 	table  *phraseTable
 	codes  []uint32 // of each symbol, its length in the lowest 4 bits
 	edges  []edge   // a trie of tokens, as a hash table
-	nodes  int32
 	filled int
 	words  *phraseWords // nil: nobody wants to know them
+	tokens tokenList    // of the text that is being written
 
-	text   []byte   // that is being written
-	hashes []uint64 // of its next tokens
-	ends   []int32  // of these tokens
-	head   int      // the first of them that is not written
-	out    []byte
-	acc    uint64
-	n      uint
-	count  []uint32 // if set, symbols are counted here and nothing is written
+	out   []byte
+	acc   uint64
+	n     uint
+	count []uint32 // if set, symbols are counted here and nothing is written
 }
 
-// edge leads from a node of the trie, by a token, to the next one. A key of 0 is free.
-// Keys are hashes: if two are equal, what is found is not in the text, which is seen.
+// edge is the last of the tokens that a phrase begins with. Its key is a hash of all of
+// them, so that the next edge can be looked for before this one is there; 0 is free. If two
+// keys are equal, what is found may not be in the text, which is seen.
 type edge struct {
-	key    uint64 // of node and token
-	target int32  // 0 if no phrase goes on there
-	symbol int32  // of the phrase that ends at target; 0 if none does
+	key    uint64
+	symbol int32 // of the phrase that ends here; 0 if none does
+	more   bool  // a phrase goes on here
 }
 
 func newPhraseCoder(t *phraseTable) *phraseCoder {
 	n := len(t.ends) - 1
 	c := &phraseCoder{table: t, edges: make([]edge, 1<<max(10, bits.Len(uint(3*n))))}
-	goesOn := make([]bool, 1, 2*n+1) // of each node
 	for s := symbolPhrase; s < symbolPhrase+n; s++ {
 		phrase := t.phrase(s)
-		node := int32(0)
-		eachToken(phrase, func(from, to int) {
-			goesOn[node] = true
-			e := c.edge(node, tokenMix(phrase, from, to))
-			if int(c.nodes) == len(goesOn) {
-				goesOn = append(goesOn, false)
-			}
-			if node = e.target; to == len(phrase) {
+		key := uint64(0)
+		c.tokens.split(phrase)
+		for i, token := range c.tokens.hashes {
+			key = edgeKey(key, token)
+			if e := c.edge(key); i == len(c.tokens.hashes)-1 {
 				e.symbol = int32(s)
+			} else {
+				e.more = true
 			}
-		})
-	}
-	for i := range c.edges {
-		if e := &c.edges[i]; e.key != 0 && !goesOn[e.target] {
-			e.target = 0
 		}
 	}
 	c.codes = make([]uint32, len(t.lengths))
@@ -64,46 +54,42 @@ func newPhraseCoder(t *phraseTable) *phraseCoder {
 	return c
 }
 
-// find returns the edge from a node by a token with a hash, or the free one where it would
-// be, and its key.
-func (c *phraseCoder) find(node int32, token uint64) (*edge, uint64) {
-	key := (token^uint64(node)*hashB)*hashA | 1
+// edgeKey is the key of the edge behind another, of which the key is given.
+func edgeKey(before, token uint64) uint64 {
+	return (bits.RotateLeft64(before, 29)^token)*hashA | 1
+}
+
+// find returns the edge with a key, or the free one where it would be.
+func (c *phraseCoder) find(key uint64) *edge {
 	last := uint64(len(c.edges) - 1)
 	for i := key >> 32; ; i++ {
 		if e := &c.edges[i&last]; e.key == key || e.key == 0 {
-			return e, key
+			return e
 		}
 	}
 }
 
-// edge returns an edge, which is made if it isn't there.
-func (c *phraseCoder) edge(node int32, token uint64) *edge {
-	e, key := c.find(node, token)
+// edge returns the edge with a key, which is made if it isn't there.
+func (c *phraseCoder) edge(key uint64) *edge {
+	e := c.find(key)
 	if e.key != 0 {
 		return e
 	}
 	if c.filled++; 8*c.filled > 5*len(c.edges) {
 		c.grow()
-		e, _ = c.find(node, token)
+		e = c.find(key)
 	}
-	c.nodes++
-	*e = edge{key: key, target: c.nodes}
+	e.key = key
 	return e
 }
 
 func (c *phraseCoder) grow() {
 	edges := c.edges
 	c.edges = make([]edge, 2*len(edges))
-	last := uint64(len(c.edges) - 1)
 	for _, e := range edges {
-		if e.key == 0 {
-			continue
+		if e.key != 0 {
+			*c.find(e.key) = e
 		}
-		i := e.key >> 32
-		for c.edges[i&last].key != 0 {
-			i++
-		}
-		c.edges[i&last] = e
 	}
 }
 
@@ -140,72 +126,43 @@ func (c *phraseCoder) end() {
 	c.n, c.acc = 0, 0
 }
 
-// token makes sure that token i of the text is found, and reports whether there is one.
-func (c *phraseCoder) token(i int) bool {
-	if i < len(c.ends) {
-		return true
-	}
-	from := c.scanned()
-	if from == len(c.text) {
-		return false
-	}
-	to := tokenEnd(c.text, from)
-	c.hashes = append(c.hashes, tokenMix(c.text, from, to))
-	c.ends = append(c.ends, int32(to))
-	return true
-}
-
-// scanned returns where the tokens end that are found.
-func (c *phraseCoder) scanned() int {
-	if n := len(c.ends); n > 0 {
-		return int(c.ends[n-1])
-	}
-	return 0
-}
-
-// pass passes over the tokens up to a byte where one ends.
-func (c *phraseCoder) pass(to int) {
-	for c.head < len(c.ends) && int(c.ends[c.head]) < to {
-		c.head++
-	}
-	if c.head++; c.head >= len(c.ends) {
-		c.head, c.hashes, c.ends = 1, append(c.hashes[:0], 0), append(c.ends[:0], int32(to))
-	}
-}
-
-// longest returns the symbol of the longest phrase that begins with the next token, and
-// where it ends; 0 and the end of the token if there is none.
-func (c *phraseCoder) longest(at int) (symbol int32, end int) {
-	i := c.head
-	c.token(i)
-	end = int(c.ends[i])
-	first := end
-	for node := int32(0); c.token(i); i++ {
-		e, _ := c.find(node, c.hashes[i])
-		if e.key == 0 {
-			break
-		}
+// longest returns the symbol of the longest phrase that begins with a token of a text,
+// and its last token; 0 and this token if there is none.
+func (c *phraseCoder) longest(text []byte, first int) (symbol int32, last int) {
+	key := uint64(0)
+	last = first
+	for i, token := range c.tokens.hashes[first:] {
+		key = edgeKey(key, token)
+		e := c.find(key)
 		if e.symbol > 0 {
-			symbol, end = e.symbol, int(c.ends[i])
+			symbol, last = e.symbol, first+i
 		}
-		if node = e.target; node == 0 {
+		if !e.more {
 			break
 		}
 	}
-	if symbol > 0 && !bytes.Equal(c.table.phrase(int(symbol)), c.text[at:end]) {
-		symbol, end = 0, first
+	if symbol > 0 {
+		from, to := c.tokens.begin(first), c.tokens.ends[last]
+		if !bytes.Equal(c.table.phrase(int(symbol)), text[from:to]) {
+			return 0, first
+		}
 	}
-	return symbol, end
+	return symbol, last
 }
 
 // write writes one text and its end.
 func (c *phraseCoder) write(text []byte) {
-	c.text, c.head, c.hashes, c.ends = text, 0, c.hashes[:0], c.ends[:0]
-	for at := 0; at < len(text); {
-		symbol, end := c.longest(at)
+	c.tokens.split(text)
+	for i, at := 0, 0; at < len(text); i++ {
+		var symbol int32
+		symbol, i = c.longest(text, i)
+		end := int(c.tokens.ends[i])
 		switch {
 		case uuidAt(text, at) && end < at+uuidLength && c.uuid(text[at:at+uuidLength]):
 			symbol, end = 0, at+uuidLength
+			for int(c.tokens.ends[i]) < end {
+				i++
+			}
 		case symbol > 0:
 			c.put(int(symbol))
 		default:
@@ -214,7 +171,6 @@ func (c *phraseCoder) write(text []byte) {
 		if c.words != nil {
 			c.words.note(text, at, end, symbol)
 		}
-		c.pass(end)
 		at = end
 	}
 	c.put(symbolEnd)
@@ -283,7 +239,7 @@ func (c *phraseCoder) word(token []byte) {
 //	number of texts of each row; for each row the length of its stream; the streams
 func (c *phraseCoder) block(dst []byte, r *TextReader) []byte {
 	dst = binary.AppendUvarint(dst, uint64(r.texts))
-	c.out = c.out[:0]
+	c.out, c.acc, c.n = c.out[:0], 0, 0
 	for row := range int(r.rows) {
 		from := len(c.out)
 		for i := range r.texts {

@@ -23,6 +23,7 @@ type trainer struct {
 // trainPhrases returns a code for texts like those of some blocks.
 func trainPhrases(blocks []TextReader) []byte {
 	t := trainer{tokens: newTokenSet()}
+	var list tokenList
 	size := 0
 	used := 0
 	for i := range blocks {
@@ -34,7 +35,10 @@ func trainPhrases(blocks []TextReader) []byte {
 		for k := range int(r.rows) * r.texts {
 			text := r.buf[r.index[k]:r.index[k+1]]
 			size += len(text)
-			eachToken(text, func(from, to int) { t.seq = append(t.seq, t.tokens.add(text[from:to])) })
+			list.split(text)
+			for i, to := range list.ends {
+				t.seq = append(t.seq, t.tokens.add(text[list.begin(i):to]))
+			}
 			t.seq = append(t.seq, -1)
 		}
 	}

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/klauspost/compress/zstd"
@@ -26,7 +27,10 @@ type textWriter struct {
 
 	words   wordWriter
 	encoder *zstd.Encoder
+	level   int          // of the encoder
 	coder   *phraseCoder // nil: zstd alone
+	dict    []byte       // that the coder, or known, was made of
+	known   *phraseCoder // of the segment before
 	block   TextReader   // of the block that is being written
 	raw     []byte
 	zstds   []byte
@@ -44,6 +48,18 @@ type blockList struct {
 }
 
 type listSource struct{ block, index uint32 }
+
+// reset makes t empty.
+func (t *textWriter) reset(opts Options) {
+	t.opts = opts
+	t.rows, t.lengths, t.content = 0, t.lengths[:0], t.content[:0]
+	t.waiting, t.waits, t.started = nil, 0, false
+	t.words.reset(opts.WordBits)
+	if t.coder != nil {
+		t.known, t.coder = t.coder, nil
+	}
+	t.out = blockList{data: t.out.data[:0], ends: t.out.ends[:0], lasts: t.out.lasts[:0]}
+}
 
 func (t *textWriter) add(texts []string) error {
 	size := 0
@@ -92,11 +108,7 @@ func (t *textWriter) flush() error {
 
 // start chooses how to compress, and writes the blocks that waited.
 func (t *textWriter) start() error {
-	level := [...]zstd.EncoderLevel{zstd.SpeedFastest, zstd.SpeedDefault, zstd.SpeedBetterCompression}[t.opts.Level-1]
-	var err error
-	t.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
-		zstd.WithEncoderLevel(level), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
-	if err != nil {
+	if err := t.makeEncoder(); err != nil {
 		return err
 	}
 	dict := t.phrases()
@@ -113,6 +125,17 @@ func (t *textWriter) start() error {
 	return nil
 }
 
+func (t *textWriter) makeEncoder() (err error) {
+	if t.encoder != nil && t.level == t.opts.Level {
+		return nil
+	}
+	t.level = t.opts.Level
+	level := [...]zstd.EncoderLevel{zstd.SpeedFastest, zstd.SpeedDefault, zstd.SpeedBetterCompression}[t.level-1]
+	t.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
+		zstd.WithEncoderLevel(level), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
+	return err
+}
+
 // tryBytes is how many bytes of blocks are written both ways to see which is smaller.
 const tryBytes = 128 << 10
 
@@ -123,9 +146,12 @@ func (t *textWriter) phrases() []byte {
 		return nil
 	}
 	dict := t.opts.Dictionary
+	if t.known != nil && bytes.Equal(dict, t.dict) {
+		t.coder = t.known
+		return dict
+	}
 	if table, ok := openDictionary(dict); ok {
-		t.coder = newPhraseCoder(table)
-		t.coder.words = newPhraseWords(table, &t.words)
+		t.use(newPhraseCoder(table), dict)
 		return dict
 	}
 	blocks := make([]TextReader, len(t.waiting))
@@ -157,9 +183,14 @@ func (t *textWriter) phrases() []byte {
 	if float64(small)+float64(cost)*float64(tried)/float64(t.waits+1) > float64(zstds) {
 		return nil
 	}
-	coder.words = newPhraseWords(table, &t.words)
-	t.coder = coder
+	t.use(coder, dict)
 	return dict
+}
+
+// use makes a coder that of the texts and of the word writer.
+func (t *textWriter) use(coder *phraseCoder, dict []byte) {
+	coder.words = newPhraseWords(coder.table, &t.words)
+	t.coder, t.dict, t.known = coder, dict, nil
 }
 
 // rowsOf returns the number of rows of block i.

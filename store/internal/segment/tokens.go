@@ -1,27 +1,71 @@
 package segment
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+)
 
-// eachToken calls token for each token of a text: a word or what stands between two,
-// cut to pieces of at most 32 bytes.
-func eachToken(text []byte, token func(from, to int)) {
-	for from := 0; from < len(text); {
-		to := tokenEnd(text, from)
-		token(from, to)
-		from = to
-	}
+// tokenList has the tokens of a text: the words and what stands between them, cut to pieces
+// of at most maxToken bytes.
+type tokenList struct {
+	ends   []int32
+	hashes []uint64
 }
 
-// tokenEnd returns where the token ends that begins at a byte of a text.
-func tokenEnd(text []byte, from int) int {
-	rest := text[from:min(len(text), from+maxToken)]
-	class := byteClass[rest[0]] & classWord
-	for i, b := range rest {
-		if byteClass[b]&classWord != class {
-			return from + i
+// begin returns where a token begins.
+func (l *tokenList) begin(i int) int32 {
+	if i == 0 {
+		return 0
+	}
+	return l.ends[i-1]
+}
+
+// split makes l the list of the tokens of a text.
+func (l *tokenList) split(text []byte) {
+	ends, hashes := slices.Grow(l.ends[:0], len(text)), slices.Grow(l.hashes[:0], len(text))
+	from, before := 0, uint64(0)
+	for base := 0; from < len(text); base += 64 {
+		rest := text[base:min(len(text), base+64)]
+		words := wordMask(rest)
+		changes := words ^ (words<<1 | before)
+		if before = words >> 63; base == 0 {
+			changes &^= 1
+		}
+		if end := uint64(1) << len(rest); end != 0 { // the text ends here
+			changes = changes&(end-1) | end
+		}
+		for ; changes != 0; changes &= changes - 1 {
+			to := base + bits.TrailingZeros64(changes)
+			for to-from > maxToken {
+				ends, hashes = append(ends, int32(from+maxToken)), append(hashes, tokenMix(text, from, from+maxToken))
+				from += maxToken
+			}
+			ends, hashes = append(ends, int32(to)), append(hashes, tokenMix(text, from, to))
+			from = to
 		}
 	}
-	return from + len(rest)
+	l.ends, l.hashes = ends, hashes
+}
+
+// wordMask returns which of at most 64 bytes are of the class of words, the first one in
+// the lowest bit.
+func wordMask(text []byte) (words uint64) {
+	const ones, highest = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(text); i += 8 { // eight bytes at a time; the highest bit of each is its answer
+		v := binary.LittleEndian.Uint64(text[i:])
+		plain := v &^ highest
+		lower := plain | 0x20*ones
+		letters := (lower + (0x80-'a')*ones) &^ (lower + (0x80-'z'-1)*ones)
+		digits := (plain + (0x80-'0')*ones) &^ (plain + (0x80-'9'-1)*ones)
+		word := (letters | digits | v) & highest >> 7
+		words |= word * 0x0102040810204080 >> 56 << i
+	}
+	for ; i < len(text); i++ {
+		words |= uint64(byteClass[text[i]]&classWord) << i
+	}
+	return words
 }
 
 // tokenSet gives tokens numbers from 0 on.
@@ -80,13 +124,15 @@ func (s *tokenSet) grow() {
 // tokenMix returns a hash of a token of a text that takes less time than the others.
 func tokenMix(text []byte, from, to int) uint64 {
 	n := uint(to - from)
-	if n > 8 {
-		return hash(text[from:to])
-	}
 	var v uint64
-	if from+8 <= len(text) {
+	switch {
+	case n > 8:
+		return hash(text[from:to])
+	case to >= 8:
+		v = binary.LittleEndian.Uint64(text[to-8:]) >> (64 - 8*n)
+	case from+8 <= len(text):
 		v = binary.LittleEndian.Uint64(text[from:]) & (^uint64(0) >> (64 - 8*n))
-	} else {
+	default:
 		for i, b := range text[from:to] {
 			v |= uint64(b) << (8 * i)
 		}

@@ -106,6 +106,14 @@ func (w *wordWriter) noteKeys(k *keyRange, keys []uint64) {
 	}
 }
 
+// reset makes w empty. Serial and group go on: what phrases noted of others is out of date.
+func (w *wordWriter) reset(prints int) {
+	w.prints = prints
+	w.table, w.places, w.few, w.seen = nil, nil, nil, nil
+	w.block, w.rows, w.blocks, w.words, w.grams = 0, 0, 0, 0, 0
+	w.directory, w.slots = w.directory[:0], w.slots[:0]
+}
+
 // begin makes the tables, when there is a word.
 func (w *wordWriter) begin() {
 	if w.table != nil {
@@ -115,7 +123,7 @@ func (w *wordWriter) begin() {
 	w.flags = knowsWords | knowsGrams
 	w.few = map[uint64][]byte{}
 	w.seen, w.seed = new([1 << 10]seenWord), maphash.MakeSeed()
-	w.serial, w.group = w.serial+1, 1
+	w.serial, w.group = w.serial+1, w.group+1
 }
 
 func (w *wordWriter) putWord(key uint64) (many bool) {

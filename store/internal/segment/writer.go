@@ -28,17 +28,31 @@ type Writer struct {
 // either are reported by the first Add and by Finish.
 func NewWriter(schema Schema, opts *Options) *Writer {
 	w := &Writer{schema: Schema{Columns: slices.Clone(schema.Columns), Texts: schema.Texts}}
-	w.opts, w.err = opts.withDefaults()
-	if err := schema.validate(); err != nil {
-		w.err = err
-	}
 	w.columns, w.last = make([]columnWriter, len(schema.Columns)), make([]string, len(schema.Columns))
 	seed := maphash.MakeSeed()
 	for i, c := range schema.Columns {
-		w.columns[i] = columnWriter{values: valueSet{seed: seed}, look: lookFrom, id: c.ID}
+		w.columns[i] = columnWriter{values: valueSet{seed: seed}, spare: valueSet{seed: seed}, id: c.ID}
 	}
-	w.texts = &textWriter{opts: w.opts, texts: schema.Texts, words: wordWriter{prints: w.opts.WordBits}}
+	w.texts = &textWriter{texts: schema.Texts}
+	w.Reset(opts)
 	return w
+}
+
+// Reset makes w a writer as NewWriter does, of the same schema, whatever became of what
+// it wrote before. It keeps the memory of that, which is a few times as much as the
+// segment had, and, for a segment with the same dictionary, what was made of that.
+func (w *Writer) Reset(opts *Options) {
+	w.opts, w.err = opts.withDefaults()
+	if err := w.schema.validate(); err != nil {
+		w.err = err
+	}
+	for i := range w.columns {
+		w.columns[i].reset()
+	}
+	clear(w.last)
+	w.positions, w.times, w.records = w.positions[:0], w.times[:0], w.records[:0]
+	w.rawBytes, w.textBytes = 0, 0
+	w.texts.reset(w.opts)
 }
 
 // Rows returns the number of rows added.
@@ -99,8 +113,8 @@ func (w *Writer) check(r *Row) error {
 	return nil
 }
 
-// Finish writes the segment. The writer can't be used afterwards. Nothing is written
-// if no rows were added, which is an error that wraps ErrRow.
+// Finish writes the segment. The writer can't be used afterwards but for Reset. Nothing
+// is written if no rows were added, which is an error that wraps ErrRow.
 func (w *Writer) Finish(out io.Writer) (Info, error) {
 	if w.err != nil {
 		return Info{}, w.err
@@ -131,7 +145,6 @@ func (w *Writer) Finish(out io.Writer) (Info, error) {
 	for i := range w.columns {
 		c := w.columns[i].data(w.schema.Columns[i], n, ordinalOf)
 		infos[i] = c.write(o, i, w.opts.ListShare)
-		w.columns[i] = columnWriter{}
 	}
 	return o.finish(info, infos)
 }
@@ -145,7 +158,6 @@ func (w *Writer) writeTexts(o *output) error {
 		return err
 	}
 	o.section(sectionTextBlocks, 0, list.data)
-	list.data = nil
 	list.writeDirectory(o)
 	w.texts.words.write(o)
 	return o.err
