@@ -194,17 +194,20 @@ func cantCompare(id string, err error) error {
 }
 
 // lookUpSealed is lookUp among the segments that have anything behind the position that
-// the id was sifted up to.
+// the id was sifted up to. A segment of which not even the ids can be read is passed over,
+// as one is that is not there any more: its traces are lost, and those of today are not
+// refused for that.
 func (c *committer) lookUpSealed(id string, sifted cts.Position) (pos cts.Position, json []byte, err error) {
 	for _, s := range slices.Backward(c.index.segments) {
 		if s.info.last < sifted {
 			break
 		}
+		var row uint32
+		found := false
+		if err := s.guarded(func() (err error) { row, found, err = s.find(id); return err }); err != nil || !found {
+			continue
+		}
 		err := s.guarded(func() error {
-			row, ok, err := s.find(id)
-			if !ok || err != nil {
-				return err
-			}
 			pos = s.position(row)
 			r, err := newTraceReader(s)
 			if err == nil {

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cloudtraceservice/cts"
 	"github.com/cloudtraceservice/cts/store/internal/segment"
@@ -27,8 +28,9 @@ type keeper struct {
 	seals, merges chan struct{} // have an element when there may be something to do
 	quit          chan struct{}
 	running       sync.WaitGroup
-	merging       sync.Mutex // held by a merge: one at a time
-	writers       sync.Pool  // of segments
+	merging       sync.Mutex   // held by a merge: one at a time
+	compacting    atomic.Int32 // calls of Compact: nothing is merged in the background
+	writers       sync.Pool    // of segments
 
 	room    sync.Cond // of backlog, see admit
 	roomMu  sync.Mutex

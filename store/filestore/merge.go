@@ -2,8 +2,10 @@ package filestore
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
+	"io"
 	"slices"
 
 	"github.com/cloudtraceservice/cts"
@@ -71,8 +73,8 @@ func dueFully(segments []segmentInfo) (from, to int, ok bool) {
 // mergeAll merges while there is something due.
 func (k *keeper) mergeAll() {
 	for !k.stopping() && !k.store.opts.unmerged {
-		more, err := k.mergeOne(k.due)
-		if err != nil && !errors.Is(err, cts.ErrClosed) {
+		more, err := k.mergeOne(mergeJob{policy: k.due, workers: 1, giveUp: k.superseded})
+		if err != nil && !errors.Is(err, cts.ErrClosed) && !errors.Is(err, errSuperseded) {
 			k.store.journal.failed("merge", segmentsName, err)
 		}
 		if !more || err != nil {
@@ -92,24 +94,45 @@ func (k *keeper) due(segments []segmentInfo) (from, to int, ok bool) {
 	return due(segments, mergeFanIn)
 }
 
+// mergeFully merges what can be merged at all.
 func (k *keeper) mergeFully(ctx context.Context) error {
+	job := mergeJob{policy: dueFully, workers: k.sealers(), giveUp: func() bool { return ctx.Err() != nil || k.stopping() }}
 	for more := true; more; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		var err error
-		if more, err = k.mergeOne(dueFully); err != nil {
+		if more, err = k.mergeOne(job); errors.Is(err, errSuperseded) {
+			return cmp.Or(ctx.Err(), cts.ErrClosed)
+		} else if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mergeOne merges the neighbours that the policy names, and reports whether there were
-// any. Sealing goes on meanwhile.
-func (k *keeper) mergeOne(policy func([]segmentInfo) (from, to int, ok bool)) (bool, error) {
+// mergeJob is how segments are merged.
+type mergeJob struct {
+	policy  func([]segmentInfo) (from, to int, ok bool) // which neighbours
+	workers int                                         // columns at a time
+	giveUp  func() bool                                 // asked again and again
+}
+
+// errSuperseded is the error of a merge that was given up.
+var errSuperseded = errors.New("the merge was given up")
+
+// superseded reports whether a merge in the background is of no use any more: the store is
+// closed, or all is merged at once, with more processors.
+func (k *keeper) superseded() bool { return k.stopping() || k.compacting.Load() > 0 }
+
+// mergeOne merges some neighbours, and reports whether there were any. Sealing goes on
+// meanwhile.
+func (k *keeper) mergeOne(job mergeJob) (bool, error) {
 	k.merging.Lock()
 	defer k.merging.Unlock()
+	if job.giveUp() {
+		return false, errSuperseded
+	}
 	pinned, ok := k.store.pins.acquire()
 	if !ok {
 		return false, cts.ErrClosed
@@ -122,7 +145,7 @@ func (k *keeper) mergeOne(policy func([]segmentInfo) (from, to int, ok bool)) (b
 	m.number = number // taken, whatever becomes of the merge
 	k.manifest = m
 	k.mu.Unlock()
-	from, to, ok := policy(infos)
+	from, to, ok := job.policy(infos)
 	if !ok {
 		return false, nil
 	}
@@ -130,7 +153,7 @@ func (k *keeper) mergeOne(policy func([]segmentInfo) (from, to int, ok bool)) (b
 	if !ok {
 		return false, nil // one of them is damaged: it stays as it is
 	}
-	info, err := k.mergeFiles(number, parts)
+	info, err := k.mergeFiles(number, parts, job)
 	if err != nil {
 		return false, err
 	}
@@ -148,19 +171,33 @@ func (v *view) numbered(infos []segmentInfo) ([]*sealed, bool) {
 	return parts, len(parts) == len(infos)
 }
 
-func (k *keeper) mergeFiles(number uint64, parts []*sealed) (info segmentInfo, err error) {
+func (k *keeper) mergeFiles(number uint64, parts []*sealed, job mergeJob) (info segmentInfo, err error) {
 	segments := make([]*segment.Segment, len(parts))
 	for i, s := range parts {
 		segments[i] = s.segment
 	}
 	err = parts[0].guarded(func() error {
 		info, err = k.store.dir.writeSegment(number, func(out *bufio.Writer) (segment.Info, error) {
-			return segment.Merge(out, nil, segments)
+			return segment.Merge(&mergeOutput{out, job.giveUp}, &segment.Options{Workers: job.workers}, segments)
 		})
 		return err
 	})
 	info.first, info.last = parts[0].info.first, parts[len(parts)-1].info.last
 	return info, err
+}
+
+// mergeOutput is where a merge writes to, which is asked all the time whether to go on.
+type mergeOutput struct {
+	io.Writer
+	giveUp func() bool
+}
+
+// Write fails with errSuperseded when the merge is given up.
+func (o *mergeOutput) Write(b []byte) (int, error) {
+	if o.giveUp() {
+		return 0, errSuperseded
+	}
+	return o.Writer.Write(b)
 }
 
 // replace puts a merged segment in the place of its parts.

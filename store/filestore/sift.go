@@ -26,10 +26,7 @@ func (s *Store) sift(b *batch) {
 		return
 	}
 	_ = v.segments[0].guarded(func() error { // whichever of them faults, the committer sees it too
-		sieve, err := s.sieveOf(v)
-		if err != nil {
-			return err
-		}
+		sieve := s.sieveOf(v)
 		for i := range b.items {
 			if id := b.items[i].id; !sieve.MayContain(id) || v.lacks(id) {
 				b.items[i].sifted = v.sealedTo
@@ -40,24 +37,20 @@ func (s *Store) sift(b *batch) {
 }
 
 // sieveOf returns the sieve of the segments of a view, which it makes if they have changed.
-func (s *Store) sieveOf(v *view) (*segment.Sieve, error) {
+func (s *Store) sieveOf(v *view) *segment.Sieve {
 	if last := s.sieve.Load(); last != nil && slices.Equal(last.segments, v.segments) {
-		return last.ids, nil
+		return last.ids
 	}
 	at := layout.byName["trace_id"]
 	var columns []*segment.ColumnReader
 	for _, s := range v.segments {
-		c, err := s.column(at, segment.Filter)
-		if err != nil {
-			return nil, err
-		}
-		if c != nil {
+		if c, err := s.column(at, segment.Filter); err == nil && c != nil { // else see lookUpSealed
 			columns = append(columns, c)
 		}
 	}
 	made := &sieve{segments: v.segments, ids: segment.NewSieve(columns)}
 	s.sieve.Store(made)
-	return made.ids, nil
+	return made.ids
 }
 
 // lacks reports whether it is certain that no segment has an id.

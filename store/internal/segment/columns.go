@@ -15,25 +15,50 @@ type columnData struct {
 	codes    []uint32  // by row (Dict)
 }
 
+// builtColumn is a column as it is written.
+type builtColumn struct {
+	info     columnInfo // in the footer
+	sections []builtSection
+}
+
+// builtSection is a section of a column.
+type builtSection struct {
+	kind int
+	data []byte
+}
+
 // write writes the sections of column i and returns its entry in the footer.
-func (c *columnData) write(o *output, i, share int) columnInfo {
-	if c.kind == Const {
-		return columnInfo{kind: Const, length: 1, constant: c.constant}
+func (b *builtColumn) write(o *output, i int) columnInfo {
+	for _, s := range b.sections {
+		o.section(s.kind, i, s.data)
 	}
-	table := encodeValues(c.values, c.kind == Dict)
+	return b.info
+}
+
+func (b *builtColumn) add(kind int, data []byte) {
+	b.sections = append(b.sections, builtSection{kind, data})
+}
+
+// build makes the sections of a column.
+func (c *columnData) build(share int) (*builtColumn, error) {
+	if c.kind == Const {
+		return &builtColumn{info: columnInfo{kind: Const, length: 1, constant: c.constant}}, nil
+	}
 	n := c.values.Len()
-	o.section(sectionValues, i, table)
+	b := &builtColumn{info: columnInfo{kind: c.kind, length: n}}
+	table := encodeValues(c.values, c.kind == Dict)
+	b.add(sectionValues, table)
 	find := c.schema.Find || c.schema.ID
 	if c.kind == Dict {
-		o.section(sectionCodes, i, packBits(c.codes, uint(bits.Len(uint(n-1)))))
+		b.add(sectionCodes, packBits(c.codes, uint(bits.Len(uint(n-1)))))
 		if find {
-			o.section(sectionPostings, i, encodeLists(c.codes, n, share))
+			b.add(sectionPostings, encodeLists(c.codes, n, share))
 		}
 	}
 	if c.kind == Unique && find || c.schema.ID {
-		c.writeHashes(o, i, n, table)
+		return b, c.buildHashes(b, n, table)
 	}
-	return columnInfo{kind: c.kind, length: n}
+	return b, nil
 }
 
 // hashed is a value by its hash.
@@ -42,12 +67,11 @@ type hashed struct {
 	row  uint32
 }
 
-// writeHashes writes the hash index of a Unique column, and the filter of an ID.
-func (c *columnData) writeHashes(o *output, i, n int, table []byte) {
+// buildHashes adds the hash index of a Unique column, and the filter of an ID.
+func (c *columnData) buildHashes(built *builtColumn, n int, table []byte) error {
 	t, ok := parseValues(table, n, parseFrames)
 	if !ok {
-		o.fail(errTable)
-		return
+		return errTable
 	}
 	var buf []byte
 	key := func(i uint32) []byte {
@@ -70,10 +94,10 @@ func (c *columnData) writeHashes(o *output, i, n int, table []byte) {
 		for _, e := range entries {
 			w.write(uint64(e.row), rowBits(n))
 		}
-		o.section(sectionHashes, i, w.finish())
+		built.add(sectionHashes, w.finish())
 	}
 	if !c.schema.ID {
-		return
+		return nil
 	}
 	hashes := make([]uint64, 0, n)
 	for i, e := range entries {
@@ -82,8 +106,9 @@ func (c *columnData) writeHashes(o *output, i, n int, table []byte) {
 		}
 	}
 	if filter := encodeFuse(hashes); filter != nil {
-		o.section(sectionFilter, i, append(appendKeyForm(nil, table), filter...))
+		built.add(sectionFilter, append(appendKeyForm(nil, table), filter...))
 	}
+	return nil
 }
 
 // sortHashed orders entries by hash, by value where hashes are equal, and by row where

@@ -3,15 +3,17 @@ package segment
 import (
 	"fmt"
 	"io"
+	"runtime/debug"
+	"sync"
 )
 
 // Merge writes one segment that holds the rows of several, which must be given in
 // order of their positions and must not overlap. Columns are matched by name; what a
 // segment doesn't have is "" in its rows. A column is one to find values in, or an ID,
-// if the last segment that has it says so. Texts are copied as they are compressed. Options may be nil; those
-// about texts have no effect. Memory is in proportion to the number of rows and to the
-// values of one column, not to the texts. The error is a *Damage if a segment is
-// damaged; what was written until then is no segment.
+// if the last segment that has it says so. Texts are copied as they are compressed.
+// Options may be nil; those about texts have no effect. Memory is in proportion to the
+// number of rows and to the values of one column for each worker, not to the texts. The
+// error is a *Damage if a segment is damaged; what was written until then is no segment.
 func Merge(out io.Writer, opts *Options, segs []*Segment) (Info, error) {
 	m := merger{segs: segs}
 	var err error
@@ -28,15 +30,71 @@ func Merge(out io.Writer, opts *Options, segs []*Segment) (Info, error) {
 	if err := m.writeOrder(o); err != nil {
 		return Info{}, err
 	}
-	infos := make([]columnInfo, len(m.info.Schema.Columns))
-	for i, c := range m.info.Schema.Columns {
-		d, err := m.column(c)
-		if err != nil {
-			return Info{}, err
-		}
-		infos[i] = d.write(o, i, m.opts.ListShare)
+	infos, err := m.writeColumns(o)
+	if err != nil {
+		return Info{}, err
 	}
 	return o.finish(m.info, infos)
+}
+
+// fewRows is up to how many rows columns that are made may wait in memory for those before.
+const fewRows = 1 << 21
+
+// writeColumns writes all columns, in their order. As many as there are workers are made
+// at a time.
+func (m *merger) writeColumns(o *output) ([]columnInfo, error) {
+	columns := m.info.Schema.Columns
+	infos := make([]columnInfo, len(columns))
+	results := make([]chan func() (*builtColumn, error), len(columns))
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	turns := make(chan struct{}, m.opts.Workers)
+	start := func(i int) {
+		results[i] = make(chan func() (*builtColumn, error), 1)
+		workers.Go(func() {
+			turns <- struct{}{}
+			results[i] <- m.build(columns[i])
+			<-turns
+		})
+	}
+	ahead := m.opts.Workers
+	if ahead > 1 && m.info.Rows <= fewRows {
+		ahead *= 8 // one that takes long does not keep the others from being made
+	}
+	for i := range min(ahead, len(columns)) {
+		start(i)
+	}
+	for i := range columns {
+		built, err := (<-results[i])()
+		if err != nil {
+			return nil, err
+		}
+		if next := i + ahead; next < len(columns) {
+			start(next)
+		}
+		infos[i] = built.write(o, i)
+		if o.err != nil {
+			return nil, o.err
+		}
+	}
+	return infos, nil
+}
+
+// build makes a column, and returns what tells how that went. A fault of the memory that
+// is read, of a file that is mapped, becomes one of the goroutine that asks for that.
+func (m *merger) build(schema Column) (result func() (*builtColumn, error)) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil {
+			result = func() (*builtColumn, error) { panic(fault) } //nolint:forbidigo // it was one already
+		}
+	}()
+	var built *builtColumn
+	data, err := m.column(schema)
+	if err == nil {
+		built, err = data.build(m.opts.ListShare)
+	}
+	return func() (*builtColumn, error) { return built, err }
 }
 
 // merger is one merge. Rows of all segments are counted through, "global", in order of

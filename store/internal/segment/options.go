@@ -30,6 +30,10 @@ type Options struct {
 	// part of the rows (16: a sixteenth). Default: 16.
 	ListShare int
 
+	// Workers is how many columns Merge makes at a time, each in a goroutine and with memory
+	// of its own, from 1 to 64. Default: 1.
+	Workers int
+
 	// WordBits is the number of bits, from 1 to 8, by which a group of blocks (4,080
 	// rows or less) knows the words that it doesn't have: one of 2 to the WordBits passes
 	// and costs the opening of one block. Each bit is 0.15 bytes for each word that is
@@ -56,6 +60,7 @@ func (o *Options) withDefaults() (Options, error) {
 	number(&c.BlockBytes, "BlockBytes", 16<<10, 1<<10, 1<<20)
 	number(&c.Level, "Level", 1, 1, 3)
 	number(&c.ListShare, "ListShare", 16, 1, 1<<20)
+	number(&c.Workers, "Workers", 1, 1, 64)
 	number(&c.WordBits, "WordBits", 4, -1, 8)
 	return c, errors.Join(errs...)
 }

@@ -90,10 +90,3 @@ func (o *output) finish(info Info, columns []columnInfo) (Info, error) {
 	info.FileBytes = o.offset
 	return info, o.err
 }
-
-// fail ends the writing with an error.
-func (o *output) fail(err error) {
-	if o.err == nil {
-		o.err = err
-	}
-}

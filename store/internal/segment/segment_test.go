@@ -41,6 +41,10 @@ func TestMergeIsOneWriter(t *testing.T) {
 				t.Fatal(err)
 			}
 			newModel(g.schema, rows).check(t, open(t, out.Bytes()))
+			var same bytes.Buffer
+			if _, err := Merge(&same, &Options{Workers: 1 + g.r.IntN(5)}, segs); err != nil || !bytes.Equal(same.Bytes(), out.Bytes()) {
+				t.Errorf("more workers make another segment: %v", err)
+			}
 		})
 	}
 }

@@ -1,9 +1,9 @@
 package segment
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
-	"strings"
 )
 
 // valueEntry is a value that is sorted.
@@ -19,22 +19,47 @@ const radixFrom = 1 << 10
 // they stand for, and among equals in their own. The function returns the value of one,
 // which may be in room.
 func sortedValues(n int, value func(room []byte, i int) []byte) []uint32 {
-	var x, y, common []byte
-	for i := range n {
-		x = value(x[:0], i)
-		if i == 0 {
-			common = slices.Clone(x)
-		}
-		common = common[:commonPrefix(common, bytesView(x))]
-	}
+	s := valueSorter{value: value}
 	entries := make([]valueEntry, n)
 	for i := range entries {
-		x = value(x[:0], i)
-		var first [8]byte
-		copy(first[:], x[len(common):])
-		entries[i] = valueEntry{binary.BigEndian.Uint64(first[:]), uint32(i)}
+		entries[i].index = uint32(i)
 	}
-	if n >= radixFrom {
+	order := make([]uint32, n)
+	for i, e := range s.sort(entries, mostSteps) {
+		order[i] = e.index
+	}
+	return order
+}
+
+// valueSorter sorts values by eight bytes at a time.
+type valueSorter struct {
+	value        func(room []byte, i int) []byte
+	x, y, common []byte
+}
+
+// mostSteps is how often those whose eight bytes are the same are sorted by others, before they are
+// compared as a whole: values can be chosen such that each step sorts out one of them.
+const mostSteps = 12
+
+// sort sorts entries that are in order of their indices, and returns them in that or in
+// other memory.
+func (s *valueSorter) sort(entries []valueEntry, steps int) []valueEntry {
+	if len(entries) < 3 || steps == 0 {
+		slices.SortFunc(entries, s.compare)
+		return entries
+	}
+	common, longest := s.alike(entries)
+	if longest == common {
+		return entries // all are equal
+	}
+	for i := range entries {
+		e := &entries[i]
+		s.x = s.value(s.x[:0], int(e.index))
+		var first [8]byte
+		copy(first[:], s.x[common:])
+		e.first = binary.BigEndian.Uint64(first[:])
+	}
+	if len(entries) >= radixFrom {
 		entries = radixSort(entries)
 	} else {
 		slices.SortFunc(entries, func(a, b valueEntry) int {
@@ -47,27 +72,38 @@ func sortedValues(n int, value func(room []byte, i int) []byte) []uint32 {
 			return int(a.index) - int(b.index)
 		})
 	}
-	byValue := func(a, b valueEntry) int {
-		x, y = value(x[:0], int(a.index)), value(y[:0], int(b.index))
-		if c := strings.Compare(bytesView(x), bytesView(y)); c != 0 {
-			return c
-		}
-		return int(a.index) - int(b.index)
-	}
-	order := make([]uint32, n)
-	for from := 0; from < n; {
+	for from := 0; from < len(entries); {
 		to := from + 1
-		for to < n && entries[to].first == entries[from].first {
+		for to < len(entries) && entries[to].first == entries[from].first {
 			to++
 		}
 		if to-from > 1 {
-			slices.SortFunc(entries[from:to], byValue)
+			copy(entries[from:to], s.sort(entries[from:to], steps-1))
 		}
-		for ; from < to; from++ {
-			order[from] = entries[from].index
-		}
+		from = to
 	}
-	return order
+	return entries
+}
+
+// alike returns how many bytes the values of entries have in common, and the length of
+// the longest.
+func (s *valueSorter) alike(entries []valueEntry) (common, longest int) {
+	for i, e := range entries {
+		s.x = s.value(s.x[:0], int(e.index))
+		if longest = max(longest, len(s.x)); i == 0 {
+			s.common = append(s.common[:0], s.x...)
+		}
+		s.common = s.common[:commonPrefix(s.common, bytesView(s.x))]
+	}
+	return len(s.common), longest
+}
+
+func (s *valueSorter) compare(a, b valueEntry) int {
+	s.x, s.y = s.value(s.x[:0], int(a.index)), s.value(s.y[:0], int(b.index))
+	if c := bytes.Compare(s.x, s.y); c != 0 {
+		return c
+	}
+	return int(a.index) - int(b.index)
 }
 
 // radixSort returns entries in order of their first bytes, and those with equal ones in

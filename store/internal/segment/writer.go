@@ -144,7 +144,11 @@ func (w *Writer) Finish(out io.Writer) (Info, error) {
 	infos := make([]columnInfo, len(w.columns))
 	for i := range w.columns {
 		c := w.columns[i].data(w.schema.Columns[i], n, ordinalOf)
-		infos[i] = c.write(o, i, w.opts.ListShare)
+		built, err := c.build(w.opts.ListShare)
+		if err != nil {
+			return Info{}, err
+		}
+		infos[i] = built.write(o, i)
 	}
 	return o.finish(info, infos)
 }
