@@ -36,6 +36,8 @@ type options struct {
 	rawTraces   int // whose JSON the limits are taken of
 	burstTime   time.Duration
 	bursts      int // of durable appends
+	longTime    time.Duration
+	longBursts  int
 	recordings  int // bursts of records
 	dumps       int
 	opens       int
@@ -86,11 +88,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // complete fills in what was not said.
 func (o *options) complete(workloads string) error {
 	o.rounds, o.burstTime, o.bursts, o.recordings, o.dumps, o.opens = 11, 600*time.Millisecond, 5, 15, 3, 5
-	o.least, o.rawTraces = 3, 20_000
+	o.least, o.rawTraces, o.longTime, o.longBursts = 3, 20_000, 10*time.Second, 2
 	o.checkTraces, o.dumpTraces, o.growthFrom = 100_000, 200_000, 10_000_000
 	n, budget := 1_000_000, 2*time.Second
 	if o.quick {
-		o.least, o.rawTraces = 1, 3000
+		o.least, o.rawTraces, o.longTime, o.longBursts = 1, 3000, 200*time.Millisecond, 1
 		o.rounds, o.burstTime, o.bursts, o.recordings, o.dumps, o.opens = 4, 80*time.Millisecond, 3, 3, 2, 3
 		o.checkTraces, o.growthFrom = 20_000, 5_000
 		n, budget = 20_000, 80*time.Millisecond

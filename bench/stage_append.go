@@ -12,8 +12,22 @@ import (
 
 const groupAppend = "durable append"
 
-// appendBursts are the goroutines, and the most traces that a burst of them appends in about a second.
-var appendBursts = []struct{ goroutines, traces int }{{1, 20_000}, {64, 150_000}, {256, 220_000}, {1024, 280_000}}
+// appendBurst is a kind of bursts: the goroutines, the most traces that they append in about
+// a second, and whether it is long enough that a store must do what it puts off, too.
+type appendBurst struct {
+	goroutines, traces int
+	long               bool
+}
+
+var appendBursts = []appendBurst{{1, 20_000, false}, {64, 150_000, false}, {256, 220_000, false}, {1024, 280_000, false}, {64, 250_000, true}}
+
+// name is the name of its rows.
+func (a appendBurst) name() string {
+	if a.long {
+		return plural(a.goroutines, "goroutine") + ", long bursts"
+	}
+	return plural(a.goroutines, "goroutine")
+}
 
 // appendRows are the rows of one number of goroutines.
 var appendRows = []struct {
@@ -29,13 +43,16 @@ var appendRows = []struct {
 
 // appending measures durable appends.
 func (b *bench) appending(ctx context.Context, w load) (err error) {
-	some := false
+	var chosen []appendBurst
 	for _, burst := range appendBursts {
 		for _, row := range appendRows {
-			some = some || b.wanted(groupAppend, row.name+", "+plural(burst.goroutines, "goroutine"))
+			if b.wanted(groupAppend, row.name+", "+burst.name()) {
+				chosen = append(chosen, burst)
+				break
+			}
 		}
 	}
-	if !some {
+	if len(chosen) == 0 {
 		return nil
 	}
 	b.say("durable appends")
@@ -55,28 +72,33 @@ func (b *bench) appending(ctx context.Context, w load) (err error) {
 			all = append(all, r)
 		}
 	}
-	for _, burst := range appendBursts {
-		traces := int(float64(burst.traces) * min(1, 1.5*b.burstTime.Seconds())) // more are not appended in that time
-		if err := b.appendBurst(ctx, w, all, burst.goroutines, traces); err != nil {
+	for _, burst := range chosen {
+		if err := b.appendBurst(ctx, w, all, burst); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// appendBurst measures appends of so many goroutines.
-func (b *bench) appendBurst(ctx context.Context, w load, all []*runner, goroutines, traces int) error {
+// appendBurst measures bursts of one kind.
+func (b *bench) appendBurst(ctx context.Context, w load, all []*runner, burst appendBurst) error {
+	bursts, length := b.bursts, b.burstTime
+	traces := int(float64(burst.traces) * min(1, 1.5*length.Seconds())) // more are not appended in that time
+	if burst.long {
+		bursts, length = b.longBursts, b.longTime
+		traces = int(float64(burst.traces) * length.Seconds())
+	}
 	results := make([]figures, len(appendRows))
 	for i := range results {
 		results[i] = figures{}
 	}
-	for rep := range b.bursts + 1 {
-		limit := b.burstTime
+	for rep := range bursts + 1 {
+		limit := length
 		if rep == 0 { // to get warm
 			limit = min(limit, 100*time.Millisecond)
 		}
 		for r := range b.turns(all, rep) {
-			got, err := r.p.Append(ctx, child.Appending{Goroutines: goroutines, Traces: traces, Time: limit})
+			got, err := r.p.Append(ctx, child.Appending{Goroutines: burst.goroutines, Traces: traces, Time: limit, Again: burst.long})
 			if err != nil {
 				b.failed(ctx, r, "appending", err)
 				continue
@@ -94,7 +116,7 @@ func (b *bench) appendBurst(ctx context.Context, w load, all []*runner, goroutin
 	}
 	for i, row := range appendRows {
 		b.add(results[i].row(report.Row{
-			Group: groupAppend, Name: row.name + ", " + plural(goroutines, "goroutine"), Workload: w.Name,
+			Group: groupAppend, Name: row.name + ", " + burst.name(), Workload: w.Name,
 			Unit: row.unit, Better: row.better, LimitName: "bare group commit",
 		}, ours.Name))
 	}

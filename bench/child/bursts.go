@@ -1,6 +1,7 @@
 package child
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,13 +20,20 @@ import (
 // its acknowledgement and takes the next.
 func (s *Service) Append(a Appending, reply *Appends) error {
 	records := s.left // of a burst that ran out of time
+	count := int64(a.Traces)
+	if a.Again {
+		a.Traces = min(a.Traces, manyTraces)
+	}
 	if missing := a.Traces - len(records); missing > 0 {
 		records = append(records, s.fresh(missing)...)
 	}
 	if len(records) == 0 {
 		return errors.New("the workload is used up")
 	}
-	times := make([]int64, len(records))
+	if !a.Again {
+		count = min(count, int64(len(records)))
+	}
+	times := make([]int64, count)
 	collect()
 	var next, done atomic.Int64
 	var failed atomic.Pointer[error]
@@ -33,9 +41,9 @@ func (s *Service) Append(a Appending, reply *Appends) error {
 	cpu := processCPU()
 	begun := time.Now()
 	end := begun.Add(a.Time)
-	count := int64(min(a.Traces, len(records)))
 	for range a.Goroutines {
 		group.Go(func() {
+			var copied renewed
 			for {
 				from := time.Now()
 				if from.After(end) || failed.Load() != nil {
@@ -45,7 +53,11 @@ func (s *Service) Append(a Appending, reply *Appends) error {
 				if i >= count {
 					return
 				}
-				if err := s.log.AppendOne(s.ctx, records[i]); err != nil {
+				r := records[i%int64(len(records))]
+				if a.Again {
+					r = copied.of(r, s.renewed+i)
+				}
+				if err := s.log.AppendOne(s.ctx, r); err != nil {
 					failed.CompareAndSwap(nil, &err)
 					return
 				}
@@ -61,7 +73,11 @@ func (s *Service) Append(a Appending, reply *Appends) error {
 		return *err
 	}
 	reply.Traces = int(done.Load())
-	s.left = records[min(next.Load(), count):]
+	if a.Again {
+		s.left, s.renewed = records, s.renewed+count
+	} else {
+		s.left = records[min(next.Load(), count):]
+	}
 	times = slices.DeleteFunc(times, func(t int64) bool { return t == 0 })
 	if len(times) == 0 {
 		return errors.New("nothing was appended")
@@ -69,6 +85,32 @@ func (s *Service) Append(a Appending, reply *Appends) error {
 	slices.Sort(times)
 	reply.P50, reply.P99 = times[len(times)/2], times[len(times)*99/100]
 	return nil
+}
+
+// manyTraces is how many traces are gone through again and again: more than fit into the
+// caches of a processor, and far less than a long burst appends.
+const manyTraces = 50_000
+
+// renewed is a copy of a trace that has another id. It is for one goroutine.
+type renewed struct {
+	trace cts.Trace
+	json  []byte
+}
+
+// of returns the trace with an id that ends with a number, in memory that the next call
+// uses again.
+func (c *renewed) of(r contest.Record, n int64) contest.Record {
+	const before = `{"trace_id":"`
+	c.trace = *r.Trace
+	id := r.Trace.ID
+	c.trace.ID = id[:max(0, len(id)-12)] + fmt.Sprintf("%012x", n)
+	if len(id) < 12 || !bytes.HasPrefix(r.JSON, []byte(before+id)) {
+		c.json = c.trace.AppendJSON(c.json[:0])
+	} else {
+		c.json = append(c.json[:0], r.JSON...)
+		copy(c.json[len(before):], c.trace.ID)
+	}
+	return contest.Record{Trace: &c.trace, JSON: c.json}
 }
 
 // fresh returns n traces that no burst had. When the workload is used up it is gone

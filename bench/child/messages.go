@@ -77,6 +77,7 @@ type Appending struct {
 	Goroutines int
 	Traces     int           // at most
 	Time       time.Duration // at most, about
+	Again      bool          // some traces are gone through again and again, with new ids
 }
 
 // Appends says how a burst went.

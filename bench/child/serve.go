@@ -68,6 +68,7 @@ type Service struct {
 	reader  *workload.Reader // of traces that were not appended yet
 	pass    int              // how often the workload was gone through
 	left    []contest.Record // that were made for a burst of appends and not appended
+	renewed int64            // new ids that traces were given
 	records []contest.Record // for recording and dumping
 }
 

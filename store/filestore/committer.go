@@ -131,6 +131,7 @@ func (c *committer) launch() {
 	alone := c.alone && len(g.batches) == 1
 	if c.flies && !alone && !g.flush && len(g.frames) > 0 {
 		c.writer.groups <- g
+		runtime.Gosched() // so that it begins at once, and what follows is done meanwhile
 		c.prepare(g)
 		return
 	}
