@@ -208,6 +208,9 @@ func (c *committer) lookUpSealed(id string, sifted cts.Position) (pos cts.Positi
 			continue
 		}
 		err := s.guarded(func() error {
+			if err := s.prepare(); err != nil {
+				return err
+			}
 			pos = s.position(row)
 			r, err := newTraceReader(s)
 			if err == nil {

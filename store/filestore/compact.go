@@ -6,6 +6,9 @@ import "context"
 // grow, which otherwise happens by itself as the log grows. It is for before a backup,
 // after a bulk load, or when the store will only be read from now on.
 func (s *Store) Compact(ctx context.Context) error {
+	if err := s.changeable(ctx); err != nil {
+		return err
+	}
 	s.keeper.compacting.Add(1)
 	defer func() {
 		s.keeper.compacting.Add(-1)

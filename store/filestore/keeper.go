@@ -29,7 +29,8 @@ type keeper struct {
 	quit          chan struct{}
 	running       sync.WaitGroup
 	merging       sync.Mutex   // held by a merge: one at a time
-	compacting    atomic.Int32 // calls of Compact: nothing is merged in the background
+	compacting    atomic.Int32 // calls of Compact: no merge is begun in the background
+	merged        atomic.Int32 // those of them that merge by now: and none goes on
 	writers       sync.Pool    // of segments
 
 	room    sync.Cond // of backlog, see admit
@@ -323,7 +324,7 @@ func (v *view) finished(next cts.Position, most int) (parts []*sealing) {
 // write writes the traces of the log from one position to another to a new segment
 // file. Those that can't be read are returned as lost.
 func (k *keeper) write(v *view, number uint64, from, upTo cts.Position) (info segmentInfo, lost []*cts.CorruptionError, err error) {
-	w := k.writer(&segment.Options{Dictionary: v.dictionary(number)})
+	w := k.writer(&segment.Options{Dictionary: v.dictionary(number), Yield: runtime.Gosched})
 	defer k.writers.Put(w)
 	var bodies bodyReader
 	var rows rowMaker

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"slices"
 
 	"github.com/cloudtraceservice/cts"
@@ -85,6 +86,9 @@ func (k *keeper) mergeAll() {
 
 // due returns the neighbours that should be merged next.
 func (k *keeper) due(segments []segmentInfo) (from, to int, ok bool) {
+	if k.compacting.Load() > 0 {
+		return 0, 0, false // it is merged again in a moment
+	}
 	k.roomMu.Lock()
 	busy := k.backlog > 0 && k.failure == nil
 	k.roomMu.Unlock()
@@ -96,6 +100,8 @@ func (k *keeper) due(segments []segmentInfo) (from, to int, ok bool) {
 
 // mergeFully merges what can be merged at all.
 func (k *keeper) mergeFully(ctx context.Context) error {
+	k.merged.Add(1)
+	defer k.merged.Add(-1)
 	job := mergeJob{policy: dueFully, workers: k.sealers(), giveUp: func() bool { return ctx.Err() != nil || k.stopping() }}
 	for more := true; more; {
 		if err := ctx.Err(); err != nil {
@@ -123,7 +129,7 @@ var errSuperseded = errors.New("the merge was given up")
 
 // superseded reports whether a merge in the background is of no use any more: the store is
 // closed, or all is merged at once, with more processors.
-func (k *keeper) superseded() bool { return k.stopping() || k.compacting.Load() > 0 }
+func (k *keeper) superseded() bool { return k.stopping() || k.merged.Load() > 0 }
 
 // mergeOne merges some neighbours, and reports whether there were any. Sealing goes on
 // meanwhile.
@@ -178,7 +184,7 @@ func (k *keeper) mergeFiles(number uint64, parts []*sealed, job mergeJob) (info 
 	}
 	err = parts[0].guarded(func() error {
 		info, err = k.store.dir.writeSegment(number, func(out *bufio.Writer) (segment.Info, error) {
-			return segment.Merge(&mergeOutput{out, job.giveUp}, &segment.Options{Workers: job.workers}, segments)
+			return segment.Merge(&mergeOutput{out, job.giveUp}, &segment.Options{Workers: job.workers, Yield: runtime.Gosched}, segments)
 		})
 		return err
 	})

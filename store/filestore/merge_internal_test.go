@@ -40,7 +40,6 @@ func ofSegments(t *testing.T, n int, opts Options) *Store {
 	if have := s.Status().Segments; have != n {
 		t.Fatalf("%d segments, want %d", have, n)
 	}
-	s.keeper.store.opts.unmerged = false
 	return s
 }
 
@@ -48,19 +47,21 @@ func ofSegments(t *testing.T, n int, opts Options) *Store {
 func TestSuperseded(t *testing.T) {
 	s := ofSegments(t, mergeFanIn, Options{FS: vfstest.NewMemFS()})
 	k := s.keeper
+	job := mergeJob{policy: k.due, workers: 1, giveUp: k.superseded}
+	expect := func(when string, want bool, wantErr error, segments int) {
+		t.Helper()
+		more, err := k.mergeOne(job)
+		if n := s.Status().Segments; more != want || !errors.Is(err, wantErr) || n != segments {
+			t.Errorf("%s: %v, %v, %d segments, want %v, %v, %d", when, more, err, n, want, wantErr, segments)
+		}
+	}
 	k.compacting.Add(1)
-	k.mergeAll()
-	if n := s.Status().Segments; n != mergeFanIn {
-		t.Errorf("%d segments while Compact is under way, want %d", n, mergeFanIn)
-	}
+	expect("while Compact seals", false, nil, mergeFanIn)
+	k.merged.Add(1)
+	expect("while it merges", false, errSuperseded, mergeFanIn)
+	k.merged.Add(-1)
 	k.compacting.Add(-1)
-	k.mergeAll()
-	if n := s.Status().Segments; n != 1 {
-		t.Errorf("%d segments behind it, want 1", n)
-	}
-	if st := s.Status(); st.Failures > 0 {
-		t.Errorf("failures: %v", st.LastFailure)
-	}
+	expect("behind it", true, nil, 1)
 }
 
 // A merge ends soon after the context of Compact, and leaves nothing.

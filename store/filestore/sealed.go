@@ -164,17 +164,14 @@ func (s *sealed) column(i int, parts segment.Parts) (*segment.ColumnReader, erro
 	return c, nil
 }
 
-// find returns the row of the trace with an id.
+// find returns the row of the trace with an id. It reads nothing but the ids.
 func (s *sealed) find(id string) (row uint32, ok bool, err error) {
 	at := layout.byName["trace_id"]
 	c, err := s.column(at, segment.Filter)
 	if err != nil || c == nil || !c.MayContain(id) {
 		return 0, false, err
 	}
-	if c, err = s.column(at, segment.Values|segment.Lookup); err == nil {
-		err = s.prepare()
-	}
-	if err != nil {
+	if c, err = s.column(at, segment.Values|segment.Lookup); err != nil {
 		return 0, false, err
 	}
 	if rows, ok := c.Rows(id); ok {

@@ -14,7 +14,7 @@ type sieve struct {
 
 // sift looks for the ids of a batch in the segments there are, in the goroutine that
 // appends: nearly all ids are new, and the committer, who is one for all, need not
-// look there again. What is found, and what can't be read, is left to it.
+// look there again. What is found is left to it.
 func (s *Store) sift(b *batch) {
 	pinned, ok := s.pins.acquire()
 	if !ok {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 )
 
 // Merge writes one segment that holds the rows of several, which must be given in
@@ -12,8 +13,8 @@ import (
 // segment doesn't have is "" in its rows. A column is one to find values in, or an ID,
 // if the last segment that has it says so. Texts are copied as they are compressed.
 // Options may be nil; those about texts have no effect. Memory is in proportion to the
-// number of rows and to the values of one column for each worker, not to the texts. The
-// error is a *Damage if a segment is damaged; what was written until then is no segment.
+// number of rows and to the values of one column for each worker, not to the texts; with
+// more workers than one, columns that are made wait for those before. The error is a *Damage if a segment is damaged; what was written until then is no segment.
 func Merge(out io.Writer, opts *Options, segs []*Segment) (Info, error) {
 	m := merger{segs: segs}
 	var err error
@@ -47,13 +48,19 @@ func (m *merger) writeColumns(o *output) ([]columnInfo, error) {
 	infos := make([]columnInfo, len(columns))
 	results := make([]chan func() (*builtColumn, error), len(columns))
 	var workers sync.WaitGroup
-	defer workers.Wait()
+	var ended atomic.Bool // those that have not begun need not
+	defer func() {
+		ended.Store(true)
+		workers.Wait()
+	}()
 	turns := make(chan struct{}, m.opts.Workers)
 	start := func(i int) {
 		results[i] = make(chan func() (*builtColumn, error), 1)
 		workers.Go(func() {
 			turns <- struct{}{}
-			results[i] <- m.build(columns[i])
+			if !ended.Load() {
+				results[i] <- m.build(columns[i])
+			}
 			<-turns
 		})
 	}
@@ -92,8 +99,10 @@ func (m *merger) build(schema Column) (result func() (*builtColumn, error)) {
 	var built *builtColumn
 	data, err := m.column(schema)
 	if err == nil {
+		m.opts.yield()
 		built, err = data.build(m.opts.ListShare)
 	}
+	m.opts.yield()
 	return func() (*builtColumn, error) { return built, err }
 }
 

@@ -3,7 +3,9 @@ package segment
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -186,4 +188,18 @@ func TestSortedValues(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A fault in a goroutine that makes a column becomes one of the goroutine that merges.
+func TestFaultOfAWorker(t *testing.T) {
+	m := merger{segs: []*Segment{nil}} // reading it faults
+	m.opts.Workers = 2
+	m.info.Schema.Columns = []Column{{Name: "a"}, {Name: "b"}, {Name: "c"}}
+	defer func() {
+		if _, ok := recover().(runtime.Error); !ok {
+			t.Error("the fault is gone")
+		}
+	}()
+	_, err := m.writeColumns(newOutput(io.Discard))
+	t.Errorf("no fault, %v", err)
 }

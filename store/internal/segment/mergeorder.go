@@ -152,7 +152,7 @@ func (m *merger) writeOrder(o *output) error {
 		d.ordinalOf, d.rowOf = ordinalOf, inverse(ordinalOf)
 	}
 	d.write(o, &m.info)
-	return nil
+	return o.err
 }
 
 // checkOrder makes sure that what the segments say of their rows can be written.

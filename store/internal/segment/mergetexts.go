@@ -47,7 +47,9 @@ func (l *blockList) copyBlocks(o *output, t *Texts, base int) error {
 		if length < blockHeader || binary.LittleEndian.Uint32(block) != checksum(block[4:]) {
 			return t.seg.damage(offset, max(1, length), "checksum mismatch in a text block")
 		}
-		o.write(block)
+		if o.write(block); o.err != nil {
+			return o.err
+		}
 		at += length
 		_, last := t.Range(b)
 		l.ends = append(l.ends, at)

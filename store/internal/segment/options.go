@@ -34,6 +34,10 @@ type Options struct {
 	// of its own, from 1 to 64. Default: 1.
 	Workers int
 
+	// Yield is called between columns by Finish and Merge, by the goroutines that make
+	// them: for runtime.Gosched, where what others do is more urgent. Default: nil.
+	Yield func()
+
 	// WordBits is the number of bits, from 1 to 8, by which a group of blocks (4,080
 	// rows or less) knows the words that it doesn't have: one of 2 to the WordBits passes
 	// and costs the opening of one block. Each bit is 0.15 bytes for each word that is
@@ -63,4 +67,10 @@ func (o *Options) withDefaults() (Options, error) {
 	number(&c.Workers, "Workers", 1, 1, 64)
 	number(&c.WordBits, "WordBits", 4, -1, 8)
 	return c, errors.Join(errs...)
+}
+
+func (o *Options) yield() {
+	if o.Yield != nil {
+		o.Yield()
+	}
 }

@@ -44,6 +44,42 @@ func TestReset(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a segment noted of words that was given up half way is forgotten, though the next one
+// has the same phrases.
+func TestResetBehindGivenUp(t *testing.T) {
+	schema := Schema{Texts: 1}
+	rows := make([]Row, 20_000)
+	for i := range rows {
+		rows[i] = Row{Position: uint64(i), Texts: []string{fmt.Sprintf(`{"server":{"name":"web-%d","flavor":"medium","zone":"eu-west-%d"},"tags":[]}`, i, i%3)}}
+	}
+	w := NewWriter(schema, nil)
+	data, _ := writeWith(t, w, rows)
+	texts, err := open(t, data).Texts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := Options{Dictionary: texts.Dictionary()}
+	if opts.Dictionary == nil {
+		t.Fatal("the texts have no phrases")
+	}
+	for _, n := range []int{len(rows), len(rows) - 5} { // at the end of a block, and within one
+		w.Reset(&opts)
+		for i := range rows[:n] {
+			if err := w.Add(&rows[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.Reset(&opts)
+		got, _ := writeWith(t, w, rows[:500])
+		if want, _ := write(t, schema, &opts, rows[:500]); !bytes.Equal(got, want) {
+			t.Errorf("behind %d rows a writer writes %d bytes, a new one others, %d", n, len(got), len(want))
+		}
+	}
+}
+
+func TestResetOptions(t *testing.T) {
 	w := NewWriter(Schema{}, &Options{Level: 9})
 	if err := w.Add(&Row{}); err == nil {
 		t.Error("the option of a writer was taken")

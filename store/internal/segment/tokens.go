@@ -3,7 +3,6 @@ package segment
 import (
 	"encoding/binary"
 	"math/bits"
-	"slices"
 )
 
 // tokenList has the tokens of a text: the words and what stands between them, cut to pieces
@@ -23,7 +22,7 @@ func (l *tokenList) begin(i int) int32 {
 
 // split makes l the list of the tokens of a text.
 func (l *tokenList) split(text []byte) {
-	ends, hashes := slices.Grow(l.ends[:0], len(text)), slices.Grow(l.hashes[:0], len(text))
+	ends, hashes := l.ends[:0], l.hashes[:0]
 	from, before := 0, uint64(0)
 	for base := 0; from < len(text); base += 64 {
 		rest := text[base:min(len(text), base+64)]

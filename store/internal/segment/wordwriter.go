@@ -106,11 +106,13 @@ func (w *wordWriter) noteKeys(k *keyRange, keys []uint64) {
 	}
 }
 
-// reset makes w empty. Serial and group go on: what phrases noted of others is out of date.
+// reset makes w empty. Serial and group go on, also behind what was given up half way: what
+// phrases have noted of others is out of date.
 func (w *wordWriter) reset(prints int) {
 	w.prints = prints
 	w.table, w.places, w.few, w.seen = nil, nil, nil, nil
-	w.block, w.rows, w.blocks, w.words, w.grams = 0, 0, 0, 0, 0
+	w.block, w.rows, w.blocks, w.words, w.grams, w.flags = 0, 0, 0, 0, 0, 0
+	w.serial, w.group = w.serial+1, w.group+1
 	w.directory, w.slots = w.directory[:0], w.slots[:0]
 }
 

@@ -149,6 +149,7 @@ func (w *Writer) Finish(out io.Writer) (Info, error) {
 			return Info{}, err
 		}
 		infos[i] = built.write(o, i)
+		w.opts.yield()
 	}
 	return o.finish(info, infos)
 }
