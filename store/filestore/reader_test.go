@@ -154,6 +154,9 @@ func TestReaderChangesNothing(t *testing.T) {
 	if err := r.Sync(background); !errors.Is(err, cts.ErrReadOnly) {
 		t.Errorf("Sync: %v", err)
 	}
+	if err := r.Compact(background); !errors.Is(err, cts.ErrReadOnly) {
+		t.Errorf("Compact: %v", err)
+	}
 	if data, generation, err := r.LoadState(background, "plan"); err != nil || string(data) != "x" || generation != 1 {
 		t.Errorf("LoadState: %q, %d, %v", data, generation, err)
 	}
