@@ -64,7 +64,7 @@ func TestProjectTextFilesFire(t *testing.T) {
 		{"file:///ro" + "ot/x", 1},
 		{"first\n/ro" + "ot/x\n", 1},
 		{"// TO" + "DO: later", 1},
-		{"../a/wo" + "rk/x, net/root/y and context." + "TO" + "DO()", 0},
+		{"../a/wo" + "rk/x, net/ro" + "ot/y and context." + "TO" + "DO()", 0},
 		{`path.Join("/ro` + `ot", key) == "/ro` + `ot/"+key`, 0},
 		{"a workaround at the root / of it", 0},
 		{"\x00 binary /ro" + "ot/x", 0},

@@ -35,7 +35,7 @@ func (w Workload) Source() (*workload.Source, error) {
 // Setup says what a process is to be.
 type Setup struct {
 	Role, Name, Dir string
-	Output          string // the file that a recorder writes to, "" for nowhere
+	Output          string // the file that a recorder writes to; "" if it writes to none
 	Workload        Workload
 }
 

@@ -4,7 +4,8 @@ import "context"
 
 // Compact seals everything that is stored and merges the segments as far as they may
 // grow, which otherwise happens by itself as the log grows. It is for before a backup,
-// after a bulk load, or when the store will only be read from now on.
+// after a bulk load, or when the store will only be read from now on. It merges on all
+// processors, at most four, and ends soon after its context; what is merged until then stays.
 func (s *Store) Compact(ctx context.Context) error {
 	if err := s.changeable(ctx); err != nil {
 		return err

@@ -37,8 +37,8 @@ type valueSorter struct {
 	x, y, common []byte
 }
 
-// mostSteps is how often those whose eight bytes are the same are sorted by others, before they are
-// compared as a whole: values can be chosen such that each step sorts out one of them.
+// mostSteps is how often values whose eight bytes are the same are sorted by the next eight,
+// before they are compared as a whole: some can be chosen so that each step sorts out one.
 const mostSteps = 12
 
 // sort sorts entries that are in order of their indices, and returns them in that or in
